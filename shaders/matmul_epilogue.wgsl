@@ -1,0 +1,87 @@
+// What all matmul kernels share, appended behind each: bindings, Params, and what becomes of a finished sum.
+//   x [rows, depth]   w [depth, 4 * columns4]   bias [columns]   multiply, y [rows, columns]   gate [samples, columns]
+// Order: sum + bias, activation, * multiply, then either stored or y += gate * it. The options are bits of `flags`, not
+// constants: they cost nothing next to the sum, and each constant would double the number of pipelines.
+
+struct Params {
+  rows: u32,
+  depth: u32,
+  columns: u32,
+  columns4: u32,
+  column_groups: u32,
+  flags: u32,
+  out_stride: u32,
+  out_offset: u32,
+  multiply_stride: u32,
+  multiply_offset: u32,
+  gate_stride: u32,
+  gate_offset: u32,
+  rows_per_sample: u32,
+  first_row: u32,
+}
+
+const WITH_BIAS = 1u;
+const WITH_GELU = 2u;
+const WITH_SILU = 4u;
+const WITH_MULTIPLY = 8u;
+const WITH_ADD = 16u;
+const WITH_GATE = 32u;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<WeightVec>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> multiply: array<f32>;
+@group(0) @binding(4) var<storage, read> gate: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<uniform> p: Params;
+
+fn has(flag: u32) -> bool {
+  return (p.flags & flag) != 0u;
+}
+
+fn silu(v: vec4<f32>) -> vec4<f32> {
+  return v / (1.0 + exp(-v));
+}
+
+// Beyond 10, tanh is 1 in f32, and some drivers overflow on the way there.
+fn gelu_tanh(v: vec4<f32>) -> vec4<f32> {
+  let inner = 0.7978845608028654 * (v + 0.044715 * v * v * v);
+  return 0.5 * v * (1.0 + tanh(clamp(inner, vec4<f32>(-10.0), vec4<f32>(10.0))));
+}
+
+// Finishes the sums of columns 4 * column4 .. + 3 of a row; places outside the matrix are left out.
+fn finish(row: u32, column4: u32, sum: vec4<f32>) {
+  if (row >= p.rows || column4 >= p.columns4) {
+    return;
+  }
+  let column = column4 * 4u;
+  let count = min(4u, max(p.columns, column) - column);
+  let out = row * p.out_stride + p.out_offset + column;
+  let factor = row * p.multiply_stride + p.multiply_offset + column;
+  let share = (row + p.first_row) / p.rows_per_sample * p.gate_stride + p.gate_offset + column;
+  var v = sum;
+  if (has(WITH_BIAS)) {
+    for (var i = 0u; i < count; i++) {
+      v[i] += bias[column + i];
+    }
+  }
+  if (has(WITH_GELU)) {
+    v = gelu_tanh(v);
+  }
+  if (has(WITH_SILU)) {
+    v = silu(v);
+  }
+  for (var i = 0u; i < count; i++) {
+    var value = v[i];
+    if (has(WITH_MULTIPLY)) {
+      value *= multiply[factor + i];
+    }
+    if (has(WITH_GATE)) {
+      value *= gate[share + i];
+    }
+    if (has(WITH_ADD)) {
+      value += y[out + i];
+    }
+    y[out + i] = value;
+  }
+}

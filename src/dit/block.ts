@@ -1,0 +1,65 @@
+// One transformer block of PixArt: adaLN-single, self-attention, cross-attention to the caption, feed-forward.
+
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { CrossAttention, SelfAttention } from "../layers/attention.ts";
+import { FeedForward } from "../layers/feed_forward.ts";
+import type { ParameterSet, Vector } from "../layers/parameters.ts";
+import { add } from "../ops/add.ts";
+import { layerNorm } from "../ops/layer_norm.ts";
+import type { TransformerConfig } from "./config.ts";
+import type { Rows } from "../ops/layer_norm.ts";
+
+/** A caption as a block sees it: keys and values made once a picture, and what masks its padding. */
+export interface BlockCaption {
+  /** [B, L, 2 C] */
+  keysValues: Tensor;
+  /** [B, L], added to the scores. */
+  mask?: Tensor;
+}
+
+/** A block. */
+export class TransformerBlock {
+  readonly #table: Vector;
+  readonly #selfAttention: SelfAttention;
+  readonly #crossAttention: CrossAttention;
+  readonly #feedForward: FeedForward;
+
+  /** @param name The checkpoint's prefix: `transformer_blocks.0`. */
+  constructor(parameters: ParameterSet, name: string, private readonly config: TransformerConfig) {
+    const { numAttentionHeads: heads, attentionHeadDim: headWidth, attentionBias: bias } = config;
+    const width = heads * headWidth;
+    const shape = { width, heads, headWidth, bias };
+    this.#table = parameters.vector(`${name}.scale_shift_table`, [6, width]);
+    this.#selfAttention = new SelfAttention(parameters, `${name}.attn1`, shape);
+    this.#crossAttention = new CrossAttention(parameters, `${name}.attn2`, shape, width);
+    this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
+  }
+
+  /** This block's modulation: the shared rows [R, 6 C] plus its own table. */
+  modulation(rec: Recorder, shared: Tensor): Tensor {
+    return add(rec, shared, this.#table.tensor);
+  }
+
+  /** Keys and values of the caption [B, L, C] for this block. */
+  keysValues(rec: Recorder, caption: Tensor): Tensor {
+    return this.#crossAttention.keysValues(rec, caption);
+  }
+
+  /**
+   * @param x [B, N, C]
+   * @param rows Six modulation rows a sample: shift, scale and gate of the attention, then of the feed-forward.
+   * @returns [B, N, C]; without a tape, x itself, updated in place.
+   */
+  forward(rec: Recorder, x: Tensor, rows: readonly Rows[], caption: BlockCaption): Tensor {
+    const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = rows;
+    const eps = this.config.normEps;
+    return rec.scoped(() => {
+      const h = layerNorm(rec, x, { eps, shift: shiftAttention, scale: scaleAttention });
+      x = this.#selfAttention.forward(rec, h, {}, { addTo: x, gate: gateAttention });
+      x = this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }); // no norm, no gate
+      const m = layerNorm(rec, x, { eps, shift: shiftMlp, scale: scaleMlp });
+      return this.#feedForward.forward(rec, m, { addTo: x, gate: gateMlp });
+    });
+  }
+}

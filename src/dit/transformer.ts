@@ -1,0 +1,277 @@
+// PixArtTransformer2DModel: latents, a caption and a time become the predicted noise (and its variance).
+// In: latents [B, 4, h, w]. Out: [B, 4 or 8, h, w]. The network of PixArt-α and PixArt-Σ in diffusers' layout.
+
+import { ShapeError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { joinPath, readJson } from "../io/byte_source.ts";
+import { openWeights } from "../io/checkpoint_folder.ts";
+import { FeedForward } from "../layers/feed_forward.ts";
+import { Linear } from "../layers/linear.ts";
+import { type LoadOptions, ParameterSet, type Vector } from "../layers/parameters.ts";
+import type { WeightSource } from "../io/weights.ts";
+import { add } from "../ops/add.ts";
+import { layerNorm, type Rows } from "../ops/layer_norm.ts";
+import { patchify } from "../ops/patchify.ts";
+import { unpatchify } from "../ops/unpatchify.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
+import { TransformerBlock } from "./block.ts";
+import { type MicroConditions, TimeConditioning } from "./conditioning.ts";
+import { parseTransformerConfig, type TransformerConfig } from "./config.ts";
+import { positionEmbedding } from "./position_embedding.ts";
+
+/** A caption ready for every block: made once a picture, used at every step. */
+export interface EncodedCaption {
+  /** [B, L, 2 C] for each block. */
+  keysValues: readonly Tensor[];
+  /** [B, L], added to the scores of padding. */
+  mask?: Tensor;
+  batch: number;
+}
+
+/** Times ready for every block: all steps of a picture in one batch. */
+export interface EncodedTimes {
+  /** [R, 6 C] for each block. */
+  modulations: readonly Tensor[];
+  /** [R, C] each, of the final layer. */
+  shift: Tensor;
+  scale: Tensor;
+  rows: number;
+}
+
+/** Options of one prediction. */
+export interface PredictOptions {
+  /** Which row of the times all samples use; without it, sample b uses row b. */
+  row?: number;
+  /** What the latents are multiplied by on the way in. */
+  inputScale?: number;
+  /** Output channels to keep, from the first; all when not given. */
+  channels?: number;
+}
+
+/** Inputs of a whole forward pass, named as in diffusers. */
+export interface TransformerInputs {
+  /** [B, inChannels, h, w] */
+  hiddenStates: Tensor;
+  /** [B] in training steps. */
+  timestep: readonly number[];
+  /** [B, L, captionChannels] */
+  encoderHiddenStates: Tensor;
+  /** [B * L], 1 keeps and 0 masks a caption token. */
+  encoderAttentionMask?: ArrayLike<number>;
+  addedCondKwargs?: MicroConditions;
+}
+
+/** What is added to the score of a masked caption token; diffusers' value, so that a caption masked as a whole behaves alike. */
+const MASKED = -10000;
+const POSITION_CACHE = 4;
+
+/** The PixArt diffusion transformer. */
+export class PixArtTransformer2DModel implements Disposable {
+  readonly #parameters: ParameterSet;
+  readonly #patch: Linear;
+  readonly #time: TimeConditioning;
+  readonly #caption: FeedForward;
+  readonly #blocks: TransformerBlock[];
+  readonly #table: Vector;
+  readonly #out: Linear;
+  readonly #positions = new Map<string, Tensor>();
+
+  private constructor(readonly device: Device, readonly config: TransformerConfig, dtype: WeightDType) {
+    const { inChannels, outChannels, patchSize, captionChannels, numLayers } = config;
+    const width = this.width;
+    const parameters = this.#parameters = new ParameterSet(device, "PixArtTransformer2DModel", dtype);
+    // A convolution whose stride is its kernel is a linear layer over patches.
+    this.#patch = new Linear(parameters, "pos_embed.proj", inChannels * patchSize ** 2, width, {
+      shape: [width, inChannels, patchSize, patchSize],
+    });
+    this.#time = new TimeConditioning(parameters, width, config);
+    this.#caption = new FeedForward(
+      parameters,
+      ["caption_projection.linear_1", "caption_projection.linear_2"],
+      captionChannels,
+      width,
+      width,
+    );
+    this.#blocks = Array.from(
+      { length: numLayers },
+      (_, i) => new TransformerBlock(parameters, `transformer_blocks.${i}`, config),
+    );
+    this.#table = parameters.vector("scale_shift_table", [2, width]);
+    this.#out = new Linear(parameters, "proj_out", width, outChannels * patchSize ** 2);
+  }
+
+  /**
+   * Builds the network and loads its weights.
+   *
+   * @param config A parsed config.
+   * @param dtype How weights are kept: f32 is the reference, f16 half the memory.
+   * @throws {WeightsError} when the checkpoint is not this network's.
+   */
+  static async fromWeights(
+    device: Device,
+    config: TransformerConfig,
+    source: WeightSource,
+    { dtype = "f16", ...load }: LoadOptions & { dtype?: WeightDType } = {},
+  ): Promise<PixArtTransformer2DModel> {
+    const model = new PixArtTransformer2DModel(device, config, dtype);
+    // Older checkpoints store the position embedding of their training grid; it is computed here.
+    await model.#parameters.load(source, { ...load, optional: ["pos_embed.pos_embed"] });
+    return model;
+  }
+
+  /**
+   * Loads a model from a folder in diffusers' layout.
+   *
+   * @param folder A path or URL with `config.json` and `diffusion_pytorch_model.safetensors`.
+   * @example
+   * ```ts ignore
+   * const transformer = await PixArtTransformer2DModel.fromPretrained("sigma-1024", { device, subfolder: "transformer" });
+   * ```
+   */
+  static async fromPretrained(
+    folder: string,
+    { device, subfolder = "", ...options }: LoadOptions & { device: Device; subfolder?: string; dtype?: WeightDType },
+  ): Promise<PixArtTransformer2DModel> {
+    const home = joinPath(folder, subfolder);
+    const config = parseTransformerConfig(await readJson(joinPath(home, "config.json")));
+    using source = await openWeights(home, "diffusion_pytorch_model");
+    return await PixArtTransformer2DModel.fromWeights(device, config, source, options);
+  }
+
+  /** Width C of the image tokens. */
+  get width(): number {
+    return this.config.numAttentionHeads * this.config.attentionHeadDim;
+  }
+
+  /** Frees its weights. */
+  dispose(): void {
+    this.#parameters.dispose();
+    for (const positions of this.#positions.values()) positions.dispose();
+    this.#positions.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * Projects a caption and makes every block's keys and values of it, in the recorder's scope.
+   *
+   * @param embeds [B, L, captionChannels]
+   * @param mask [B * L], 1 keeps and 0 masks a token.
+   * @throws {ShapeError} when the embeddings are not this model's, or the mask not theirs.
+   */
+  encodeCaption(rec: Recorder, embeds: Tensor, mask?: ArrayLike<number>): EncodedCaption {
+    const [batch, tokens, channels] = embeds.shape;
+    if (embeds.shape.length !== 3 || channels !== this.config.captionChannels) {
+      throw new ShapeError(
+        `Cannot encode caption ${embeds} as it must be [B, L, ${this.config.captionChannels}]: another shape`,
+      );
+    }
+    if (mask && mask.length !== batch * tokens) {
+      throw new ShapeError(
+        `Cannot mask caption ${embeds} as there must be ${batch * tokens} mask values: ${mask.length}`,
+      );
+    }
+    const scores = mask && Float32Array.from(mask, (keep) => (1 - keep) * MASKED);
+    const projected = this.#caption.forward(rec, embeds);
+    const keysValues = this.#blocks.map((block) => block.keysValues(rec, projected));
+    projected.dispose();
+    return { keysValues, mask: scores && rec.upload(scores, [batch, tokens]), batch };
+  }
+
+  /**
+   * Embeds times and makes every block's modulation of them, in the recorder's scope.
+   *
+   * @param timesteps [R]: one a sample, or all steps of a run.
+   * @param micro R size conditions, for PixArt-α 1024.
+   */
+  encodeTimes(rec: Recorder, timesteps: readonly number[], micro?: MicroConditions): EncodedTimes {
+    const { embedded, modulation } = this.#time.forward(rec, timesteps, micro);
+    const modulations = this.#blocks.map((block) => block.modulation(rec, modulation));
+    const table = this.#table.tensor;
+    const shift = add(rec, embedded, table, { start: 0, count: this.width });
+    const scale = add(rec, embedded, table, { start: this.width, count: this.width });
+    return { modulations, shift, scale, rows: timesteps.length };
+  }
+
+  /**
+   * Predicts from latents, a caption and a time.
+   *
+   * @param latents [B or B / n, inChannels, h, w]; repeated n times to the caption's batch.
+   * @returns [B, channels, h, w] in the recorder's scope.
+   * @throws {ShapeError} when the sizes do not fit.
+   */
+  predict(
+    rec: Recorder,
+    latents: Tensor,
+    caption: EncodedCaption,
+    times: EncodedTimes,
+    { row, inputScale = 1, channels = this.config.outChannels }: PredictOptions = {},
+  ): Tensor {
+    const { patchSize, inChannels, normEps } = this.config;
+    const [samples, latentChannels, height, width] = latents.shape;
+    const { batch } = caption;
+    if (latentChannels !== inChannels || height % patchSize !== 0 || width % patchSize !== 0) {
+      throw new ShapeError(
+        `Cannot predict from latents ${latents} as they must be [B, ${inChannels}, h, w] with h and w multiples of ${patchSize}`,
+      );
+    }
+    if (batch % samples !== 0 || (row === undefined && times.rows !== batch)) {
+      throw new ShapeError(
+        `Cannot predict from latents ${latents} as captions and times must fit: ${batch} captions, ${times.rows} times`,
+      );
+    }
+    const [h, w] = [height / patchSize, width / patchSize];
+    const rows = (tensor: Tensor, count: number): Rows[] =>
+      Array.from({ length: count }, (_, part) => ({
+        tensor,
+        stride: row === undefined ? count * this.width : 0,
+        offset: ((row ?? 0) * count + part) * this.width,
+      }));
+    return rec.scoped(() => {
+      const patches = patchify(rec, latents, { patchSize, scale: inputScale, repeat: batch / samples });
+      let x = rec.replace(patches, (tokens) => add(rec, this.#patch.forward(rec, tokens), this.#position(h, w)));
+      this.#blocks.forEach((block, i) => {
+        const { mask } = caption;
+        x = block.forward(rec, x, rows(times.modulations[i], 6), { keysValues: caption.keysValues[i], mask });
+      });
+      const [shift] = rows(times.shift, 1), [scale] = rows(times.scale, 1);
+      const last = layerNorm(rec, x, { eps: normEps, shift, scale });
+      return unpatchify(rec, this.#out.forward(rec, last), { patchSize, height, width, channels });
+    });
+  }
+
+  /**
+   * A whole forward pass, as diffusers' module does it.
+   *
+   * @returns [B, outChannels, h, w] in the recorder's scope.
+   */
+  forward(rec: Recorder, inputs: TransformerInputs): Tensor {
+    return rec.scoped(() => {
+      const caption = this.encodeCaption(rec, inputs.encoderHiddenStates, inputs.encoderAttentionMask);
+      const times = this.encodeTimes(rec, inputs.timestep, inputs.addedCondKwargs);
+      return this.predict(rec, inputs.hiddenStates, caption, times);
+    });
+  }
+
+  #position(h: number, w: number): Tensor {
+    const key = `${h}x${w}`;
+    let positions = this.#positions.get(key);
+    if (!positions) {
+      const { sampleSize, patchSize, interpolationScale } = this.config;
+      const base = Math.floor(sampleSize / patchSize);
+      const numbers = positionEmbedding(h, w, this.width, base, interpolationScale);
+      positions = this.device.upload(numbers, [h * w, this.width], "position embedding");
+      if (this.#positions.size >= POSITION_CACHE) {
+        const [oldest, tensor] = this.#positions.entries().next().value!;
+        tensor.dispose();
+        this.#positions.delete(oldest);
+      }
+      this.#positions.set(key, positions);
+    }
+    return positions;
+  }
+}

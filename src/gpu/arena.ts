@@ -1,0 +1,96 @@
+// Activation memory. A scope hands out tensors and takes all of them back when it ends; buffers are kept and reused, since a
+// network asks for the same sizes again and again. Reuse is safe because the GPU runs what is recorded in order, as long as
+// nothing waits between recording and submitting.
+
+import type { Storage } from "./storage.ts";
+import { byteSize, type DType, elementCount, Tensor } from "./tensor.ts";
+
+// Sizes are rounded so that slightly different shapes share buffers: to 256 bytes, and to 1/8 of their power of two above.
+function sizeClass(bytes: number): number {
+  const step = Math.max(256, 2 ** Math.floor(Math.log2(Math.max(bytes, 1))) / 8);
+  return Math.ceil(Math.max(bytes, 1) / step) * step;
+}
+
+/** A pool of buffers for activations. */
+export class Arena {
+  #free: Storage[] = [];
+
+  /** @param make Makes a new buffer of so many bytes. */
+  constructor(private readonly make: (bytes: number) => Storage) {}
+
+  /** Bytes kept for reuse now. */
+  get freeBytes(): number {
+    return this.#free.reduce((sum, storage) => sum + storage.size, 0);
+  }
+
+  /** A buffer of at least `bytes` bytes: the smallest kept one that is not more than a quarter too large, or a new one. */
+  take(bytes: number): Storage {
+    const size = sizeClass(bytes);
+    let best = -1;
+    for (let i = 0; i < this.#free.length; i++) {
+      const candidate = this.#free[i].size;
+      if (candidate >= size && candidate <= size * 1.25 && (best < 0 || candidate < this.#free[best].size)) best = i;
+    }
+    if (best >= 0) return this.#free.splice(best, 1)[0];
+    return this.make(size);
+  }
+
+  /** Takes a buffer back. */
+  give(storage: Storage): void {
+    if (!storage.destroyed) this.#free.push(storage);
+  }
+
+  /** A new scope of tensors. */
+  scope(): Scope {
+    return new Scope(this);
+  }
+
+  /** Frees every buffer that is not in use. */
+  trim(): void {
+    for (const storage of this.#free) storage.destroy();
+    this.#free = [];
+  }
+}
+
+/** Tensors that live until the scope ends. */
+export class Scope implements Disposable {
+  #tensors = new Set<Tensor>();
+  #onEnd: (() => void) | undefined;
+
+  constructor(private readonly arena: Arena, onEnd?: () => void) {
+    this.#onEnd = onEnd;
+  }
+
+  /** A tensor with undefined contents. */
+  tensor(shape: readonly number[], dtype: DType = "f32"): Tensor {
+    const storage = this.arena.take(byteSize(elementCount(shape), dtype));
+    return this.adopt(storage, shape, dtype);
+  }
+
+  /** A tensor in a buffer that this scope now owns. */
+  adopt(storage: Storage, shape: readonly number[], dtype: DType): Tensor {
+    const tensor: Tensor = new Tensor(storage, shape, dtype, 0, (owned) => {
+      this.#tensors.delete(tensor);
+      this.arena.give(owned);
+    });
+    this.#tensors.add(tensor);
+    return tensor;
+  }
+
+  /** Lets go of a tensor, so that another scope can hold its buffer; nothing when this scope does not own it. */
+  release(tensor: Tensor): Storage | undefined {
+    return this.#tensors.delete(tensor) ? tensor.storage : undefined;
+  }
+
+  /** Ends the scope: all of its tensors go back to the arena. */
+  dispose(): void {
+    for (const tensor of [...this.#tensors]) tensor.dispose();
+    const onEnd = this.#onEnd;
+    this.#onEnd = undefined;
+    onEnd?.();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,238 @@
+// The device: what an adapter grants, the kernels compiled for it, the memory taken from it.
+// In: a GPU object (Deno's, Dawn's, a browser's). Out: tensors, recorders, kernels. Disposing frees everything.
+
+import { DeviceError, ShapeError } from "../errors.ts";
+import { Arena } from "./arena.ts";
+import { type Backend, type GpuEntry, openBackend, SUBGROUP_MATRIX } from "./backend.ts";
+import { ErrorLog } from "./errors.ts";
+import { type Constants, headerLine, Kernel, type KernelSource } from "./kernel.ts";
+import { Ledger } from "./ledger.ts";
+import { ParamsPool } from "./params.ts";
+import { makeStorage, type Storage, USAGE } from "./storage.ts";
+import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, Tensor } from "./tensor.ts";
+
+/** What times dispatches: see `Profile`. */
+export interface DispatchTimer {
+  next(name: string): GPUComputePassTimestampWrites | undefined;
+  resolve(encoder: GPUCommandEncoder): void;
+}
+
+/** How a device is opened. */
+export interface DeviceOptions {
+  /** Which WebGPU implementation; PIXART_BACKEND decides when neither this nor `gpu` is given. */
+  backend?: Backend;
+  /** Any GPU object, in place of a named backend. */
+  gpu?: GPU;
+  /** Optional features to ask for; every useful one when not given, `[]` for none. */
+  features?: readonly string[];
+}
+
+const USEFUL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
+// wgpu grants this one without listing it.
+const UNLISTED_FEATURES = ["subgroups"];
+const USEFUL_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+] as const;
+
+// Subgroup matrices are an experiment of Dawn's that must be announced together with a waived diagnostic.
+const ENABLES: Record<string, string> = {
+  "shader-f16": "enable f16;",
+  "subgroups": "enable subgroups;",
+  [SUBGROUP_MATRIX]:
+    "enable chromium_experimental_subgroup_matrix; diagnostic(off, chromium.subgroup_matrix_uniformity);",
+};
+
+const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+
+async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promise<[GPUAdapter, GPUDevice]> {
+  let reason: unknown;
+  // An adapter is used up by a request, so each try asks for a new one; first with what it does not list, then without.
+  for (const unlisted of [UNLISTED_FEATURES, []]) {
+    const adapter = await entry.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) {
+      throw new DeviceError(
+        "Cannot open a GPU as an adapter must exist: none found (./pixart doctor says what to install)",
+      );
+    }
+    const features = wanted.filter((name) => adapter.features.has(name as GPUFeatureName) || unlisted.includes(name));
+    const limits = Object.fromEntries(USEFUL_LIMITS.map((name) => [name, adapter.limits[name]]));
+    try {
+      const device = await adapter.requestDevice({
+        requiredFeatures: features as GPUFeatureName[],
+        requiredLimits: limits,
+      });
+      return [adapter, device];
+    } catch (error) {
+      reason = error;
+    }
+  }
+  throw new DeviceError(`Cannot open a GPU as the adapter must grant a device: ${reason}`, { cause: reason });
+}
+
+/** An open GPU. */
+export class Device implements Disposable {
+  readonly ledger = new Ledger();
+  readonly arena: Arena;
+  readonly features: ReadonlySet<string>;
+  readonly errors: ErrorLog;
+  readonly params: ParamsPool;
+  readonly bindGroups = new Map<string, GPUBindGroup>();
+  /** When set, every dispatch is timed into it. */
+  profile: DispatchTimer | undefined;
+  #kernels = new Map<KernelSource, Map<string, Kernel>>();
+  #kernelCount = 0;
+  #closed = false;
+  #absent: Tensor | undefined;
+
+  private constructor(readonly entry: GpuEntry, readonly adapter: GPUAdapter, readonly gpu: GPUDevice) {
+    this.features = new Set(gpu.features as unknown as Iterable<string>);
+    this.errors = new ErrorLog(gpu);
+    this.params = new ParamsPool(gpu, this.ledger);
+    this.arena = new Arena((bytes) => this.allocate(bytes, "activations"));
+  }
+
+  /**
+   * Opens a device with all useful features the adapter grants, and its real limits.
+   *
+   * @throws {DeviceError} when there is no adapter, or it grants no device.
+   * @example
+   * ```ts
+   * import { Device, read } from "@pixart/webgpu";
+   * using device = await Device.open();
+   * const x = device.upload(new Float32Array([1, 2, 3]), [3]);
+   * console.assert((await read(device, x))[1] === 2);
+   * ```
+   */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    const entry: GpuEntry = options.gpu
+      ? { gpu: options.gpu, compiler: "tint", backend: "custom" }
+      : await openBackend(options.backend);
+    if (options.gpu && options.gpu === globalThis.navigator?.gpu && globalThis.Deno) entry.compiler = "naga";
+    const [adapter, gpu] = await requestDevice(entry, options.features ?? USEFUL_FEATURES);
+    return new Device(entry, adapter, gpu);
+  }
+
+  /** WebGPU's limits of this device. */
+  get limits(): GPUSupportedLimits {
+    return this.gpu.limits;
+  }
+
+  /** What the adapter says it is: `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+  get description(): string {
+    const { description, device, vendor } = this.adapter.info;
+    return description || device || vendor || "unknown adapter";
+  }
+
+  /** The subgroup width where it is known not to vary and subgroup functions may be called; else 0. */
+  get subgroupSize(): number {
+    const info = this.adapter.info as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
+    const { subgroupMinSize, subgroupMaxSize } = info;
+    if (!this.features.has("subgroups") || subgroupMinSize !== subgroupMaxSize) return 0;
+    return subgroupMinSize ?? 0;
+  }
+
+  /** Frees every buffer of this device and the device itself. */
+  dispose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.errors.close();
+    this.params.clear();
+    this.bindGroups.clear();
+    this.ledger.destroyAll();
+    this.gpu.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * A kernel compiled with these constants; compiled once.
+   *
+   * @throws {DeviceError} at the next wait when it does not compile, with the compiler's message.
+   */
+  kernel(source: KernelSource, constants: Constants = {}): Kernel {
+    // Naga knows subgroups without being told, and refuses to be told.
+    const enables = (source.features ?? [])
+      .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
+      .map((feature) => ENABLES[feature]);
+    const header = headerLine(enables, constants);
+    let variants = this.#kernels.get(source);
+    if (!variants) this.#kernels.set(source, variants = new Map());
+    let kernel = variants.get(header);
+    if (!kernel) {
+      const code = header + [source.source, ...(source.shared ?? [])].join("\n");
+      const id = this.#kernelCount++;
+      kernel = this.errors.during(`compile ${source.name}`, () => new Kernel(this.gpu, id, source.name, code));
+      variants.set(header, kernel);
+    }
+    return kernel;
+  }
+
+  /** The number of kernels compiled so far. */
+  get kernelCount(): number {
+    return this.#kernelCount;
+  }
+
+  /** A raw buffer of at least `bytes` bytes, entered in the ledger; the caller destroys it. */
+  allocate(bytes: number, label: string): Storage {
+    this.errors.throwIfLost();
+    if (this.#closed) throw new DeviceError(`Cannot allocate ${label} as the device must be open: it was disposed`);
+    const size = Math.max(16, Math.ceil(bytes / 4) * 4);
+    const make = () => makeStorage(this.gpu, this.ledger, size, STORAGE, label);
+    return this.errors.during(`allocate ${label} of ${size} bytes`, make);
+  }
+
+  /** A tensor of its own, with zeros in it; disposing it frees its buffer. */
+  tensor(shape: readonly number[], dtype: DType = "f32", label = "tensor"): Tensor {
+    const storage = this.allocate(byteSize(elementCount(shape), dtype), label);
+    return new Tensor(storage, shape, dtype, 0, (owned) => {
+      owned.destroy();
+      this.bindGroups.clear(); // they would keep the buffer alive
+    });
+  }
+
+  /**
+   * A tensor of its own with these numbers in it; disposing it frees its buffer.
+   *
+   * @throws {ShapeError} when the count of numbers is not that of the shape.
+   */
+  upload(data: HostArray, shape: readonly number[], label = "upload"): Tensor {
+    const dtype = hostDType(data);
+    if (data.length !== elementCount(shape)) {
+      throw new ShapeError(`Cannot upload ${data.length} numbers as ${formatShape(shape)}: the counts differ`);
+    }
+    const tensor = this.tensor(shape, dtype, label);
+    this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Overwrites a tensor's words, before all work submitted later. */
+  write(tensor: Tensor, data: HostArray | Uint8Array, wordOffset = 0): void {
+    this.gpu.queue.writeBuffer(
+      tensor.storage.buffer,
+      tensor.offset + wordOffset * 4,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+  }
+
+  /** A small buffer to bind where a kernel's optional input is absent. */
+  get absent(): Tensor {
+    return this.#absent ??= this.tensor([4], "f32", "absent input");
+  }
+
+  /** Waits until all submitted work is done, and throws the first error since the last wait. */
+  async settle(): Promise<void> {
+    await this.gpu.queue.onSubmittedWorkDone();
+    await this.errors.check();
+  }
+}

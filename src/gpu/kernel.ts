@@ -1,0 +1,118 @@
+// A kernel is a .wgsl file with its constants filled in, compiled once per device and set of constants.
+// In: WGSL text and constants. Out: a pipeline, its bind group layout, and how its Params are laid out.
+
+import { DeviceError } from "../errors.ts";
+
+/** A constant put in front of a kernel: a whole number becomes `u32`, a boolean `bool`, a string the name of a type. */
+export type Constants = Readonly<Record<string, number | boolean | string>>;
+
+/** Optional device features that WGSL must announce. */
+export type ShaderFeature = "subgroups" | "shader-f16" | "chromium-experimental-subgroup-matrix";
+
+/** A .wgsl file and what belongs to it. */
+export interface KernelSource {
+  /** The op's name, as it appears in errors and profiles. */
+  name: string;
+  /** The text of the file. */
+  source: string;
+  /** Texts of shared functions, appended behind. */
+  shared?: readonly string[];
+  /** Features that the kernel cannot do without. */
+  features?: readonly ShaderFeature[];
+}
+
+type ParamType = "u32" | "i32" | "f32";
+
+interface ParamField {
+  name: string;
+  type: ParamType;
+}
+
+/** Values for a kernel's `Params`, by field name. */
+export type ParamValues = Readonly<Record<string, number>>;
+
+// `@binding(2) var<storage, read_write> y: ...` tells all that a bind group layout needs to know.
+const BINDING = /@binding\((\d+)\)\s*var<\s*(storage|uniform)\s*(?:,\s*(read|read_write)\s*)?>/g;
+const PARAMS = /struct\s+Params\s*\{([^}]*)\}/;
+
+function layoutEntries(code: string): GPUBindGroupLayoutEntry[] {
+  const entries: GPUBindGroupLayoutEntry[] = [];
+  for (const [, index, space, access] of code.matchAll(BINDING)) {
+    const type = space === "uniform" ? "uniform" : access === "read_write" ? "storage" : "read-only-storage";
+    entries.push({ binding: Number(index), visibility: 4, /* compute */ buffer: { type } });
+  }
+  return entries.sort((a, b) => a.binding - b.binding);
+}
+
+function paramFields(name: string, code: string): ParamField[] {
+  const body = code.match(PARAMS)?.[1].replace(/\/\/.*$/gm, "") ?? "";
+  return body.split(",").map((field) => field.trim()).filter((field) => field !== "").map((field) => {
+    const [key, type] = field.split(":").map((part) => part.trim());
+    if (type !== "u32" && type !== "i32" && type !== "f32") {
+      throw new DeviceError(`Cannot lay out Params of ${name} as fields must be u32, i32 or f32: ${field}`);
+    }
+    return { name: key, type };
+  });
+}
+
+/** The one line put in front of a kernel; no newline, so that the compiler's line numbers stay those of the file. */
+export function headerLine(enables: readonly string[], constants: Constants): string {
+  const parts = enables.map((line) => line);
+  for (const [name, value] of Object.entries(constants)) {
+    if (typeof value === "string") parts.push(`alias ${name} = ${value};`);
+    else if (typeof value === "boolean") parts.push(`const ${name} = ${value};`);
+    else if (Number.isInteger(value) && value >= 0) parts.push(`const ${name} = ${value}u;`);
+    else throw new DeviceError(`Cannot set constant ${name} as numbers in front of a kernel are u32: ${value}`);
+  }
+  return parts.length > 0 ? parts.join(" ") + " " : "";
+}
+
+/** A compiled kernel. */
+export class Kernel {
+  readonly fields: readonly ParamField[];
+  readonly layout: GPUBindGroupLayout;
+  readonly pipeline: GPUComputePipeline;
+  /** How many buffers it binds, Params not counted. */
+  readonly bindingCount: number;
+  readonly hasParams: boolean;
+
+  constructor(device: GPUDevice, readonly id: number, readonly name: string, code: string) {
+    this.fields = paramFields(name, code);
+    const entries = layoutEntries(code);
+    this.hasParams = entries.some((entry) => entry.buffer?.type === "uniform");
+    this.bindingCount = entries.length - (this.hasParams ? 1 : 0);
+    this.layout = device.createBindGroupLayout({ label: name, entries });
+    const module = device.createShaderModule({ label: name, code });
+    this.pipeline = device.createComputePipeline({
+      label: name,
+      layout: device.createPipelineLayout({ label: name, bindGroupLayouts: [this.layout] }),
+      compute: { module, entryPoint: "main" },
+    });
+  }
+
+  /**
+   * Lays out parameter values as the WGSL struct has them.
+   *
+   * @throws {DeviceError} when a field is missing, or one is given that the kernel does not have.
+   */
+  packParams(values: ParamValues): Uint32Array<ArrayBuffer> {
+    const words = new Uint32Array(Math.max(4, Math.ceil(this.fields.length / 4) * 4));
+    const view = new DataView(words.buffer);
+    if (Object.keys(values).length !== this.fields.length) {
+      const names = this.fields.map((field) => field.name).join(", ");
+      throw new DeviceError(
+        `Cannot set Params of ${this.name} as its fields are ${names}: got ${Object.keys(values).join(", ")}`,
+      );
+    }
+    this.fields.forEach(({ name, type }, i) => {
+      const value = values[name];
+      if (value === undefined) {
+        throw new DeviceError(`Cannot set Params of ${this.name} as ${name} is a field: missing`);
+      }
+      if (type === "f32") view.setFloat32(i * 4, value, true);
+      else if (type === "i32") view.setInt32(i * 4, value, true);
+      else view.setUint32(i * 4, value, true);
+    });
+    return words;
+  }
+}

@@ -1,0 +1,188 @@
+// A recorder collects dispatches and copies, and submits them as one piece of work.
+// Record and submit without waiting in between: activations are reused in the order of submission.
+
+import { DeviceError, ShapeError } from "../errors.ts";
+import { Scope } from "./arena.ts";
+import type { Device } from "./device.ts";
+import type { Kernel, ParamValues } from "./kernel.ts";
+import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, Tensor } from "./tensor.ts";
+
+/** One run of a kernel. */
+export interface Dispatch {
+  /** In the order of the kernel's bindings: reads, then writes. Absent inputs are `undefined`. */
+  bindings: readonly (Tensor | undefined)[];
+  params?: ParamValues;
+  /** Workgroups on x, y and z. */
+  groups: readonly [number, number?, number?];
+}
+
+const MAX_BIND_GROUPS = 8192;
+const MAX_PARAMS = 16384;
+
+/** Splits a row of workgroups over x and y, since one axis holds 65,535 at most; kernels flatten it again. */
+export function linearGroups(count: number): [number, number] {
+  const x = Math.min(count, 65535);
+  return [x, Math.ceil(count / Math.max(x, 1))];
+}
+
+/** Many dispatches, one submit. */
+export class Recorder {
+  #encoder: GPUCommandEncoder;
+  #pass: GPUComputePassEncoder | undefined;
+  #scopes: Scope[] = [];
+  #submitted = false;
+  #lastOp = "nothing";
+
+  constructor(readonly device: Device) {
+    device.errors.throwIfLost();
+    this.#encoder = device.gpu.createCommandEncoder({ label: "recorder" });
+  }
+
+  /** Opens a scope; tensors made until it ends lie in it. */
+  scope(): Scope {
+    const scope: Scope = new Scope(this.device.arena, () => {
+      this.#scopes = this.#scopes.filter((open) => open !== scope);
+    });
+    this.#scopes.push(scope);
+    return scope;
+  }
+
+  /** Lets a scope that outlives this recorder hold the tensors made from now on. */
+  within(scope: Scope): this {
+    this.#scopes.push(scope);
+    return this;
+  }
+
+  /** Does `work` in a scope of its own and moves its result to the scope around it. */
+  scoped(work: () => Tensor): Tensor {
+    const outer = this.#innermost();
+    using scope = this.scope();
+    const result = work();
+    const storage = scope.release(result);
+    return storage ? outer.adopt(storage, result.shape, result.dtype) : result;
+  }
+
+  /** Does `work` in a scope of its own, then frees its argument unless the work was done in place. */
+  replace(x: Tensor, work: (x: Tensor) => Tensor): Tensor {
+    const result = this.scoped(() => work(x));
+    if (result.storage !== x.storage) x.dispose();
+    return result;
+  }
+
+  #innermost(): Scope {
+    const scope = this.#scopes.at(-1);
+    if (!scope) throw new DeviceError("Cannot make a tensor while recording as a scope must hold it: none is open");
+    return scope;
+  }
+
+  /** A tensor in the innermost scope, with undefined contents. */
+  tensor(shape: readonly number[], dtype: DType = "f32"): Tensor {
+    return this.#innermost().tensor(shape, dtype);
+  }
+
+  /** A tensor in the innermost scope with these numbers in it. */
+  upload(data: HostArray, shape: readonly number[]): Tensor {
+    const dtype = hostDType(data);
+    if (data.length !== elementCount(shape)) {
+      throw new ShapeError(`Cannot upload ${data.length} numbers as ${formatShape(shape)}: the counts differ`);
+    }
+    // A fresh buffer, not one of the arena's: the write happens before this recording runs, and must not hit a buffer that the
+    // recording still uses for something else.
+    const storage = this.device.allocate(byteSize(data.length, dtype), "upload");
+    const tensor = this.#innermost().adopt(storage, shape, dtype);
+    this.device.write(tensor, data);
+    return tensor;
+  }
+
+  /** Copies a tensor's contents into another of the same size. */
+  copy(from: Tensor, to: Tensor): void {
+    if (from.bytes !== to.bytes) throw new ShapeError(`Cannot copy ${from} to ${to} as their bytes must match`);
+    this.#endPass();
+    this.#encoder.copyBufferToBuffer(from.storage.buffer, from.offset, to.storage.buffer, to.offset, to.bytes);
+  }
+
+  /** Records one run of a kernel. */
+  dispatch(kernel: Kernel, { bindings, params, groups }: Dispatch): void {
+    const { device } = this;
+    const [x, y = 1, z = 1] = groups;
+    if (x === 0 || y === 0 || z === 0) return;
+    this.#lastOp = kernel.name;
+    const group = this.#bindGroup(kernel, bindings, params);
+    const timing = device.profile?.next(kernel.name);
+    if (timing) this.#endPass();
+    this.#pass ??= this.#encoder.beginComputePass({ label: kernel.name, timestampWrites: timing });
+    this.#pass.setPipeline(kernel.pipeline);
+    this.#pass.setBindGroup(0, group);
+    this.#pass.dispatchWorkgroups(x, y, z);
+    if (timing) this.#endPass();
+  }
+
+  #bindGroup(kernel: Kernel, bindings: readonly (Tensor | undefined)[], params: ParamValues = {}): GPUBindGroup {
+    const { device } = this;
+    if (bindings.length !== kernel.bindingCount) {
+      throw new DeviceError(
+        `Cannot dispatch ${kernel.name} as it binds ${kernel.bindingCount} tensors: got ${bindings.length}`,
+      );
+    }
+    const tensors = bindings.map((tensor) => tensor ?? device.absent);
+    const slot = kernel.hasParams ? device.params.slot(kernel.packParams(params)) : undefined;
+    const places = tensors.map(({ storage, offset, bytes }) => `${storage.id}+${offset}+${bytes}`);
+    const key = `${kernel.id}|${places.join("|")}|${slot?.id}`;
+    let group = device.bindGroups.get(key);
+    if (!group) {
+      const limit = device.limits.maxStorageBufferBindingSize;
+      for (const tensor of tensors) {
+        if (tensor.storage.destroyed) {
+          throw new DeviceError(`Cannot bind ${tensor} to ${kernel.name} as its buffer must be alive: it was disposed`);
+        }
+        if (tensor.bytes > limit) {
+          throw new DeviceError(
+            `Cannot bind ${tensor} to ${kernel.name} as a binding holds at most ${limit} bytes: ${tensor.bytes}`,
+          );
+        }
+      }
+      const entries: GPUBindGroupEntry[] = tensors.map(({ storage, offset, bytes }, binding) => ({
+        binding,
+        // A view may end on half a vec4; whole vectors are bound where the buffer has them.
+        resource: {
+          buffer: storage.buffer,
+          offset,
+          size: Math.min(Math.ceil(Math.max(bytes, 4) / 16) * 16, storage.size - offset),
+        },
+      }));
+      if (slot) {
+        const { buffer, offset, size } = slot;
+        entries.push({ binding: tensors.length, resource: { buffer, offset, size } });
+      }
+      group = device.errors.during(
+        `bind ${tensors.join(", ")} to ${kernel.name}`,
+        () => device.gpu.createBindGroup({ label: kernel.name, layout: kernel.layout, entries }),
+      );
+      device.bindGroups.set(key, group);
+    }
+    return group;
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+  }
+
+  /** Sends all that was recorded to the GPU, and returns without waiting for it. */
+  submit(): void {
+    if (this.#submitted) throw new DeviceError("Cannot submit a recorder as it runs once: it was submitted already");
+    this.#submitted = true;
+    this.#endPass();
+    const { device } = this;
+    device.profile?.resolve(this.#encoder);
+    device.errors.during(
+      `run recorded work that ends with ${this.#lastOp}`,
+      () => device.gpu.queue.submit([this.#encoder.finish()]),
+    );
+    if (device.params.count > MAX_PARAMS) {
+      device.params.clear();
+      device.bindGroups.clear();
+    }
+    if (device.bindGroups.size > MAX_BIND_GROUPS) device.bindGroups.clear();
+  }
+}

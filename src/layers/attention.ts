@@ -1,0 +1,121 @@
+// Multi-head attention: queries, keys and values by one product, softmax(q k^T) v, and the way out.
+
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { attention } from "../ops/attention.ts";
+import { Linear, type LinearOptions } from "./linear.ts";
+import type { ParameterSet } from "./parameters.ts";
+
+/** The extent of an attention layer. */
+export interface AttentionShape {
+  /** Width of the tokens that go in and come out. */
+  width: number;
+  heads: number;
+  headWidth: number;
+  /** Whether the linear layers have biases. */
+  bias: boolean;
+  /** What the scores are multiplied by; 1/sqrt(headWidth) when not given. */
+  scale?: number;
+}
+
+/** Names of the four linear layers below a prefix; diffusers' by default. */
+export interface AttentionNames {
+  query: string;
+  key: string;
+  value: string;
+  out: string;
+}
+
+const DIFFUSERS: AttentionNames = { query: "to_q", key: "to_k", value: "to_v", out: "to_out.0" };
+
+/** What is added to the scores: [B, Nk] by key, and [H, N + Nk - 1] by distance. */
+export interface ScoreBias {
+  mask?: Tensor;
+  relativeBias?: Tensor;
+}
+
+/** Tokens that attend to each other. */
+export class SelfAttention {
+  readonly #qkv: Linear;
+  readonly #out: Linear;
+
+  /** @param name The checkpoint's prefix: `transformer_blocks.0.attn1`. */
+  constructor(
+    parameters: ParameterSet,
+    name: string,
+    private readonly shape: AttentionShape,
+    names: AttentionNames = DIFFUSERS,
+  ) {
+    const inner = shape.heads * shape.headWidth;
+    const prefixes = [names.query, names.key, names.value].map((part) => `${name}.${part}`);
+    this.#qkv = new Linear(parameters, prefixes, shape.width, inner, { bias: shape.bias });
+    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: shape.bias });
+  }
+
+  /**
+   * @param x [B, N, C] f32.
+   * @param out What is fused behind the last linear layer.
+   * @returns [B, N, C] f32.
+   */
+  forward(rec: Recorder, x: Tensor, bias: ScoreBias = {}, out: LinearOptions = {}): Tensor {
+    return rec.scoped(() => {
+      const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
+      const [batch, tokens] = x.shape;
+      const tensor = this.#qkv.forward(rec, x);
+      const stride = 3 * heads * headWidth;
+      const [q, k, v] = [0, 1, 2].map((part) => ({ tensor, stride, offset: part * heads * headWidth }));
+      const options = { batch, heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
+      return this.#out.forward(rec, attention(rec, q, k, v, options), out);
+    });
+  }
+}
+
+/** Tokens that attend to a context, whose keys and values are made once and used many times. */
+export class CrossAttention {
+  readonly #query: Linear;
+  readonly #keyValue: Linear;
+  readonly #out: Linear;
+
+  /**
+   * @param name The checkpoint's prefix: `transformer_blocks.0.attn2`.
+   * @param contextWidth Width of the context's tokens.
+   */
+  constructor(
+    parameters: ParameterSet,
+    name: string,
+    private readonly shape: AttentionShape,
+    contextWidth: number,
+    names: AttentionNames = DIFFUSERS,
+  ) {
+    const inner = shape.heads * shape.headWidth;
+    const { bias } = shape;
+    this.#query = new Linear(parameters, `${name}.${names.query}`, shape.width, inner, { bias });
+    const prefixes = [names.key, names.value].map((part) => `${name}.${part}`);
+    this.#keyValue = new Linear(parameters, prefixes, contextWidth, inner, { bias });
+    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias });
+  }
+
+  /** Keys and values of a context: [B, L, contextWidth] -> [B, L, 2 H D]. */
+  keysValues(rec: Recorder, context: Tensor): Tensor {
+    return this.#keyValue.forward(rec, context);
+  }
+
+  /**
+   * @param x [B, N, C] f32.
+   * @param keysValues [B, L, 2 H D] of `keysValues()`.
+   * @param mask [B, L] added to the scores.
+   * @returns [B, N, C] f32.
+   */
+  forward(rec: Recorder, x: Tensor, keysValues: Tensor, mask?: Tensor, out: LinearOptions = {}): Tensor {
+    return rec.scoped(() => {
+      const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
+      const [batch, queries] = x.shape;
+      const inner = heads * headWidth;
+      const q = { tensor: this.#query.forward(rec, x), stride: inner, offset: 0 };
+      const k = { tensor: keysValues, stride: 2 * inner, offset: 0 };
+      const v = { tensor: keysValues, stride: 2 * inner, offset: inner };
+      const options = { batch, heads, headWidth, queries, keys: keysValues.dim(1), scale, mask };
+      return this.#out.forward(rec, attention(rec, q, k, v, options), out);
+    });
+  }
+}

@@ -1,0 +1,72 @@
+// Linear: y = x W^T + b with everything that follows it in the same kernel. The one place where weights of linear layers live.
+
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Rows } from "../ops/layer_norm.ts";
+import { matmul, type MatmulOptions } from "../ops/matmul.ts";
+import type { Matrix, ParameterSet, Vector } from "./parameters.ts";
+
+/** What may be fused behind a linear layer; see `matmul`. */
+export interface LinearOptions
+  extends Pick<MatmulOptions, "activation" | "inputActivation" | "multiply" | "addTo" | "outStride" | "outOffset"> {
+  /** With `addTo`: one row of factors a sample, in a table of modulations. */
+  gate?: Rows;
+}
+
+/** A linear layer, or several over the same input side by side (queries, keys and values). */
+export class Linear {
+  readonly weight: Matrix;
+  readonly bias: Vector | undefined;
+
+  /**
+   * @param names The checkpoint's prefixes: `transformer_blocks.0.ff.net.2`; several are stacked along the output.
+   * @param outFeatures Output features of each name.
+   */
+  constructor(
+    parameters: ParameterSet,
+    names: string | readonly string[],
+    readonly inFeatures: number,
+    outFeatures: number,
+    { bias = true, shape = [outFeatures, inFeatures] }: { bias?: boolean; shape?: readonly number[] } = {},
+  ) {
+    const prefixes = typeof names === "string" ? [names] : names;
+    const spec = { outFeatures, inFeatures, taps: 1, shape };
+    this.weight = parameters.matrix(prefixes.map((name) => `${name}.weight`), spec);
+    if (bias) this.bias = parameters.vector(prefixes.map((name) => `${name}.bias`), [outFeatures]);
+  }
+
+  /** All output features together. */
+  get outFeatures(): number {
+    return this.weight.columns;
+  }
+
+  /**
+   * Applies the layer.
+   *
+   * @param x [.., inFeatures] f32.
+   * @returns [.., outFeatures] f32; with `addTo`, that tensor.
+   */
+  forward(rec: Recorder, x: Tensor, options: LinearOptions = {}): Tensor {
+    const { parts } = this.weight;
+    const { addTo, gate, outOffset = 0, ...rest } = options;
+    const { bias, outFeatures } = this;
+    const outStride = options.outStride ?? (addTo ? addTo.dim(-1) : outFeatures);
+    const out = addTo ?? (parts.length > 1 ? rec.tensor([...x.shape.slice(0, -1), outFeatures]) : undefined);
+    let result = out;
+    for (const { start, columns, tensor } of parts) {
+      result = matmul(rec, x, tensor, {
+        ...rest,
+        addTo,
+        out: addTo ? undefined : out,
+        outStride,
+        outOffset: outOffset + start,
+        gate: gate?.tensor,
+        gateStride: gate?.stride,
+        gateOffset: gate && gate.offset + start,
+        bias: parts.length > 1 ? bias?.tensor.view([columns], start) : bias?.tensor,
+        columns,
+      });
+    }
+    return result!;
+  }
+}

@@ -1,0 +1,103 @@
+// attention: softmax(scale q k' + bias + mask) v for all heads, without ever storing the scores.
+
+import { ShapeError } from "../errors.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { type AttentionVariant, attentionVariant } from "./attention_variants.ts";
+
+/** Heads within rows of a matrix: head h of token t of sample b starts at `offset + (b * tokens + t) * stride + h * D`. */
+export interface Heads {
+  /** f32; rows may hold more than these heads, such as q, k and v side by side. */
+  tensor: Tensor;
+  /** Floats from one token to the next. */
+  stride: number;
+  /** Floats before the first head of the first token. */
+  offset: number;
+}
+
+/** Extents of an attention, and what is added to its scores. */
+export interface AttentionOptions {
+  /** B. */
+  batch: number;
+  /** H. */
+  heads: number;
+  /** D, a multiple of 4. */
+  headWidth: number;
+  /** N, queries a sample. */
+  queries: number;
+  /** Nk, keys a sample. */
+  keys: number;
+  /** Multiplies q k' before anything is added. */
+  scale: number;
+  /** [B, Nk] f32, added to the scores of a key: 0 to see it, -10000 or the lowest float not to. */
+  mask?: Tensor;
+  /** [H, N + Nk - 1] f32: the score of query i for key j gets element j - i + N - 1. */
+  relativeBias?: Tensor;
+  /** A kernel other than the fastest for this device. */
+  variant?: AttentionVariant;
+}
+
+/**
+ * Mixes values by the softmax of how well keys match queries.
+ *
+ * @param q The queries' heads, [B, N, H, D] in rows of any stride.
+ * @param k The keys' heads, [B, Nk, H, D].
+ * @param v The values' heads, [B, Nk, H, D].
+ * @returns [B, N, H * D] f32 in the recorder's scope.
+ * @throws {ShapeError} when a tensor is too small for its extents, or not on whole quads of floats.
+ */
+export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: AttentionOptions): Tensor {
+  const { batch, heads, headWidth, queries, keys, scale, mask, relativeBias } = options;
+  if (headWidth < 4 || headWidth % 4 !== 0) {
+    throw new ShapeError(`Cannot attend with heads of ${headWidth} floats as their width must be a multiple of 4`);
+  }
+  if (keys < 1) throw new ShapeError(`Cannot attend as there must be a key: ${keys}`);
+  checkHeads("queries", q, batch * queries, heads * headWidth);
+  checkHeads("keys", k, batch * keys, heads * headWidth);
+  checkHeads("values", v, batch * keys, heads * headWidth);
+  checkAdded("mask", mask, batch * keys);
+  checkAdded("relative bias", relativeBias, heads * (queries + keys - 1));
+
+  const y = rec.tensor([batch, queries, heads * headWidth]);
+  const variant = options.variant ?? attentionVariant(rec.device, headWidth);
+  const constants = { ...variant.constants, HAS_MASK: mask !== undefined, HAS_BIAS: relativeBias !== undefined };
+  const kernel = rec.device.kernel(variant.kernel, constants);
+  rec.dispatch(kernel, {
+    bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, y],
+    params: {
+      queries,
+      keys,
+      heads,
+      q_stride: q.stride / 4,
+      q_offset: q.offset / 4,
+      k_stride: k.stride / 4,
+      k_offset: k.offset / 4,
+      v_stride: v.stride / 4,
+      v_offset: v.offset / 4,
+      scale,
+    },
+    groups: [Math.ceil(queries / variant.queries), heads * batch],
+  });
+  return y;
+}
+
+function checkHeads(what: string, { tensor, stride, offset }: Heads, tokens: number, width: number): void {
+  if (tensor.dtype !== "f32") throw new ShapeError(`Cannot read ${what} from ${tensor} as they must be f32`);
+  if (stride % 4 !== 0 || offset % 4 !== 0) {
+    throw new ShapeError(
+      `Cannot read ${what} from ${tensor} as stride and offset must be multiples of 4: ${stride} and ${offset}`,
+    );
+  }
+  const end = offset + (tokens - 1) * stride + width;
+  if (stride < width || offset < 0 || (tokens > 0 && end > tensor.size)) {
+    throw new ShapeError(
+      `Cannot read ${what} from ${tensor} as ${tokens} rows of ${width} floats must lie in it: stride ${stride}, offset ${offset}`,
+    );
+  }
+}
+
+function checkAdded(what: string, tensor: Tensor | undefined, size: number): void {
+  if (tensor && (tensor.dtype !== "f32" || tensor.size !== size)) {
+    throw new ShapeError(`Cannot add ${what} ${tensor} to scores as it must hold ${size} floats: ${tensor.size}`);
+  }
+}

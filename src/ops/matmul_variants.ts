@@ -1,0 +1,49 @@
+// Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the number of rows.
+// Out: a kernel for each type of weights, its constants, and how many rows and columns a workgroup covers.
+
+import epilogue from "../../shaders/matmul_epilogue.wgsl" with { type: "text" };
+import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
+import type { Device } from "../gpu/device.ts";
+import type { Constants, KernelSource } from "../gpu/kernel.ts";
+import { forWeights, type WeightDType } from "./weight_kernels.ts";
+
+/** A matmul kernel with its tile. */
+export interface MatmulVariant {
+  name: string;
+  kernels: Record<WeightDType, KernelSource>;
+  constants: Constants;
+  /** Rows of the result that a workgroup covers. */
+  rows: number;
+  /** Columns of the result that a workgroup covers. */
+  columns: number;
+}
+
+const PORTABLE = forWeights({ name: "matmul", source: portableSource, shared: [epilogue] });
+
+/**
+ * The portable kernel, which runs everywhere and is the reference of benches.
+ *
+ * @param rows Rows of the product.
+ */
+export function portableMatmul(rows: number): MatmulVariant {
+  // A few rows, such as one timestep embedding a sample, would leave most of a tall tile idle.
+  const constants = rows <= 4
+    ? { ROWS: 2, COLUMNS4: 1, GROUP_X: 32, GROUP_Y: 1 }
+    : { ROWS: 8, COLUMNS4: 2, GROUP_X: 8, GROUP_Y: 4 };
+  return {
+    name: "portable",
+    kernels: PORTABLE,
+    constants,
+    rows: constants.ROWS * constants.GROUP_Y,
+    columns: constants.COLUMNS4 * constants.GROUP_X * 4,
+  };
+}
+
+/**
+ * The fastest kernel for a device.
+ *
+ * @param rows Rows of the product.
+ */
+export function matmulVariant(_device: Device, rows: number): MatmulVariant {
+  return portableMatmul(rows);
+}

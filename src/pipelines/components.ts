@@ -1,0 +1,127 @@
+// The parts of a pipeline, loaded from a folder in diffusers' layout. In: a folder. Out: tokenizer, text encoder, transformer,
+// VAE and scheduler; any part the caller gives is not loaded.
+
+import { ConfigError } from "../errors.ts";
+import type { Backend } from "../gpu/backend.ts";
+import { Device } from "../gpu/device.ts";
+import { joinPath, readJson } from "../io/byte_source.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
+import { PixArtTransformer2DModel } from "../dit/transformer.ts";
+import { DPMSolverMultistepScheduler } from "../schedulers/dpm_solver_multistep.ts";
+import type { Scheduler } from "../schedulers/scheduler.ts";
+import { T5EncoderModel } from "../text/t5_encoder.ts";
+import { T5Tokenizer } from "../text/tokenizer.ts";
+import { AutoencoderKL } from "../vae/autoencoder.ts";
+
+/** The parts that a pipeline is put together from. */
+export interface PipelineComponents {
+  transformer: PixArtTransformer2DModel;
+  scheduler: Scheduler;
+  /** Not needed where only latents are asked for. */
+  vae?: AutoencoderKL;
+  /** Not needed where prompt embeddings are given. */
+  tokenizer?: T5Tokenizer;
+  textEncoder?: T5EncoderModel;
+}
+
+/** How far loading is. */
+export interface LoadingInfo {
+  component: string;
+  /** Bytes of the checkpoint read so far, and in all. */
+  loaded: number;
+  total: number;
+}
+
+/** How a pipeline is loaded. A component that is given is used as it is; `null` leaves it out. */
+export interface PipelineLoadOptions {
+  /** The device to load onto; one is opened, and owned by the pipeline, when it is not given. */
+  device?: Device;
+  backend?: Backend;
+  /** How weights are kept: f32 is the reference, f16 half the memory. */
+  dtype?: WeightDType;
+  transformer?: PixArtTransformer2DModel;
+  scheduler?: Scheduler;
+  vae?: AutoencoderKL | null;
+  tokenizer?: T5Tokenizer | null;
+  textEncoder?: T5EncoderModel | null;
+  onProgress?: (info: LoadingInfo) => void;
+  signal?: AbortSignal;
+}
+
+/** Components with who frees them. */
+export interface LoadedComponents {
+  components: PipelineComponents;
+  device: Device;
+  /** What the pipeline frees when it is disposed: all that was not given. */
+  owned: Disposable[];
+}
+
+/** What the index of a pipeline says of a component: `["diffusers", "AutoencoderKL"]`. */
+function className(index: Record<string, unknown>, component: string, folder: string): string | undefined {
+  const entry = index[component];
+  if (entry === undefined || entry === null) return undefined;
+  if (!Array.isArray(entry) || (entry[1] !== null && typeof entry[1] !== "string")) {
+    throw new ConfigError(`Cannot load ${folder} as model_index.json must name a class for ${component}: ${entry}`);
+  }
+  return entry[1] ?? undefined;
+}
+
+const CLASSES: Record<string, readonly string[]> = {
+  tokenizer: ["T5Tokenizer", "T5TokenizerFast"],
+  text_encoder: ["T5EncoderModel"],
+  transformer: ["PixArtTransformer2DModel", "Transformer2DModel"],
+  vae: ["AutoencoderKL"],
+  scheduler: ["DPMSolverMultistepScheduler"],
+};
+
+/**
+ * Loads the components of a pipeline one after another. On failure nothing stays allocated.
+ *
+ * @param folder A path or URL with `model_index.json` and a folder for each component.
+ * @throws {ConfigError} when a component is of a class that is not known.
+ */
+export async function loadComponents(folder: string, options: PipelineLoadOptions): Promise<LoadedComponents> {
+  const index = await readJson(joinPath(folder, "model_index.json")) as Record<string, unknown>;
+  for (const [component, known] of Object.entries(CLASSES)) {
+    const name = className(index, component, folder);
+    const given = component === "scheduler" && options.scheduler !== undefined;
+    if (name !== undefined && !given && !known.includes(name)) {
+      throw new ConfigError(`Cannot load ${folder} as its ${component} must be ${known.join(" or ")}: ${name}`);
+    }
+  }
+  const owned: Disposable[] = [];
+  try {
+    const device = options.device ?? await Device.open({ backend: options.backend });
+    if (!options.device) owned.push(device);
+    const { dtype, signal, onProgress } = options;
+    const load = (component: string) => ({
+      device,
+      dtype,
+      signal,
+      subfolder: component,
+      onProgress: onProgress && ((loaded: number, total: number) => onProgress({ component, loaded, total })),
+    });
+    const own = <T extends Disposable>(model: T): T => {
+      owned.push(model);
+      return model;
+    };
+    const has = (component: string) => className(index, component, folder) !== undefined;
+    const scheduler = options.scheduler ??
+      await DPMSolverMultistepScheduler.fromPretrained(folder, { subfolder: "scheduler" });
+    const tokenizer = options.tokenizer === null || !has("tokenizer")
+      ? undefined
+      : options.tokenizer ?? await T5Tokenizer.fromPretrained(folder, { subfolder: "tokenizer" });
+    const textEncoder = options.textEncoder === null || !has("text_encoder")
+      ? undefined
+      : options.textEncoder ?? own(await T5EncoderModel.fromPretrained(folder, load("text_encoder")));
+    const transformer = options.transformer ??
+      own(await PixArtTransformer2DModel.fromPretrained(folder, load("transformer")));
+    const vae = options.vae === null || !has("vae")
+      ? undefined
+      : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, load("vae")));
+    return { components: { scheduler, tokenizer, textEncoder, transformer, vae }, device, owned };
+  } catch (error) {
+    for (const part of owned.reverse()) part[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,191 @@
+// What `generate` takes and gives back, and the checks of it before any work. Names and defaults are diffusers', in camelCase.
+
+import { UsageError } from "../errors.ts";
+import { formatShape, Tensor } from "../gpu/tensor.ts";
+import type { Image } from "../io/image.ts";
+
+/** Numbers with a shape, on the host. */
+export interface HostTensor {
+  data: Float32Array;
+  shape: readonly number[];
+}
+
+/** Told after each step: how far the picture is. */
+export interface StepInfo {
+  /** Steps done, from 1. */
+  step: number;
+  steps: number;
+  /** What the model was asked at. */
+  timestep: number;
+}
+
+/** A prompt's embeddings in place of its text. */
+export interface EmbeddingOptions {
+  /** [B, L, C] */
+  promptEmbeds?: Tensor | HostTensor;
+  /** [B * L], 1 keeps and 0 masks a token. */
+  promptAttentionMask?: ArrayLike<number>;
+  /** [B, L, C] */
+  negativePromptEmbeds?: Tensor | HostTensor;
+  /** [B * L] */
+  negativePromptAttentionMask?: ArrayLike<number>;
+}
+
+/** Options of `generate`. */
+export interface GenerateOptions extends EmbeddingOptions {
+  /** What the picture must not show; one for all prompts, or one each. */
+  negativePrompt?: string | readonly string[];
+  numInferenceSteps?: number;
+  /** The times to ask the model at, in place of the scheduler's own. */
+  timesteps?: readonly number[];
+  /** The noise levels to step through; few schedulers take them. */
+  sigmas?: readonly number[];
+  /** How strongly the prompt pulls; 1 or less runs without guidance. */
+  guidanceScale?: number;
+  numImagesPerPrompt?: number;
+  /** Pixels down; the checkpoint's own size when not given. */
+  height?: number;
+  /** Pixels across. */
+  width?: number;
+  /** For schedulers that know it (DDIM). */
+  eta?: number;
+  /** Seeds a generator as `torch.Generator("cpu").manual_seed` does; one for all images, or one each. Random when not given. */
+  seed?: number | readonly number[];
+  /** [B, 4, h, w] noise to start from, in place of a seed's. */
+  latents?: Tensor | HostTensor;
+  /** `pil` gives images, `np` [B, H, W, 3] and `pt` [B, 3, H, W] numbers in 0..1, `latent` the latents. */
+  outputType?: "pil" | "np" | "pt" | "latent";
+  /** Cleans the prompt as the model's training data was. */
+  cleanCaption?: boolean;
+  /** Paints at the nearest size that the model was trained for, then resizes and crops. */
+  useResolutionBinning?: boolean;
+  /** Tokens of a prompt; longer ones are cut. */
+  maxSequenceLength?: number;
+  /** Stops the run within one step. */
+  signal?: AbortSignal;
+  onStep?: (info: StepInfo) => void;
+}
+
+/** What `generate` gives back. */
+export interface GenerateResult {
+  /** With output type `pil`: the pictures, prompt by prompt. */
+  images: Image[];
+  /** With the other output types: the numbers. */
+  output?: HostTensor;
+  /** The seed of each picture, or of all; nothing when latents were given. */
+  seed?: number | readonly number[];
+  /** What the caller should know: a prompt that was cut. */
+  warnings: string[];
+}
+
+const OUTPUT_TYPES = ["pil", "np", "pt", "latent"];
+
+/** The shape of a tensor on either side. */
+export function shapeOf(tensor: Tensor | HostTensor): readonly number[] {
+  return tensor.shape;
+}
+
+function positiveWhole(name: string, value: number | undefined): void {
+  if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
+    throw new UsageError(`Cannot generate as ${name} must be a positive whole number: ${value}`);
+  }
+}
+
+function checkSeed(seed: GenerateOptions["seed"]): void {
+  for (const one of seed === undefined ? [] : typeof seed === "number" ? [seed] : seed) {
+    if (!Number.isSafeInteger(one)) throw new UsageError(`Cannot generate as a seed must be a whole number: ${one}`);
+  }
+}
+
+function checkEmbeddings(name: string, embeds?: Tensor | HostTensor, mask?: ArrayLike<number>): void {
+  if (!embeds) return;
+  if (!mask) {
+    throw new UsageError(`Cannot generate as ${name}Embeds must come with ${name}AttentionMask: it is missing`);
+  }
+  const shape = shapeOf(embeds);
+  if (shape.length !== 3) {
+    throw new UsageError(`Cannot generate as ${name}Embeds must be [B, L, C]: ${formatShape(shape)}`);
+  }
+  if (!(embeds instanceof Tensor) && embeds.data.length !== shape[0] * shape[1] * shape[2]) {
+    throw new UsageError(`Cannot generate as ${name}Embeds ${formatShape(shape)} must hold as many numbers as that`);
+  }
+  if (mask.length !== shape[0] * shape[1]) {
+    throw new UsageError(
+      `Cannot generate as ${name}AttentionMask must have one value a token: ${mask.length} for ${formatShape(shape)}`,
+    );
+  }
+}
+
+/**
+ * Checks the inputs of `generate` against each other (REFERENCE Q04).
+ *
+ * @param multiple Pixels that height and width must be multiples of: 8, or more where the VAE and patches need it.
+ * @throws {UsageError} with the first rule that is broken.
+ */
+export function checkInputs(
+  prompt: string | readonly string[] | undefined,
+  options: GenerateOptions,
+  height: number,
+  width: number,
+  multiple: number,
+): void {
+  if (height % multiple !== 0 || width % multiple !== 0 || !(height > 0) || !(width > 0)) {
+    throw new UsageError(
+      `Cannot generate an image ${width}x${height} as width and height must be multiples of ${multiple}: they are not`,
+    );
+  }
+  positiveWhole("numInferenceSteps", options.numInferenceSteps);
+  positiveWhole("numImagesPerPrompt", options.numImagesPerPrompt);
+  positiveWhole("maxSequenceLength", options.maxSequenceLength);
+  checkSeed(options.seed);
+  const { negativePrompt, promptEmbeds, promptAttentionMask, negativePromptEmbeds, guidanceScale = 4.5 } = options;
+  if (!Number.isFinite(guidanceScale)) {
+    throw new UsageError(`Cannot generate as guidanceScale must be a finite number: ${guidanceScale}`);
+  }
+  if (prompt !== undefined && promptEmbeds) {
+    throw new UsageError("Cannot generate as either a prompt or promptEmbeds must be given: both are");
+  }
+  if (prompt === undefined && !promptEmbeds) {
+    throw new UsageError("Cannot generate as either a prompt or promptEmbeds must be given: neither is");
+  }
+  if (prompt !== undefined && typeof prompt !== "string") {
+    if (!Array.isArray(prompt) || prompt.length === 0 || prompt.some((one) => typeof one !== "string")) {
+      throw new UsageError(
+        `Cannot generate as a prompt must be a string or a list of strings: ${JSON.stringify(prompt)}`,
+      );
+    }
+  }
+  if (prompt !== undefined && negativePromptEmbeds) {
+    throw new UsageError("Cannot generate as negativePromptEmbeds go with promptEmbeds: a prompt is given");
+  }
+  if (negativePrompt !== undefined && negativePromptEmbeds) {
+    throw new UsageError("Cannot generate as either negativePrompt or negativePromptEmbeds must be given: both are");
+  }
+  const prompts = prompt === undefined ? shapeOf(promptEmbeds!)[0] : typeof prompt === "string" ? 1 : prompt.length;
+  if (negativePrompt !== undefined && typeof negativePrompt !== "string" && negativePrompt.length !== prompts) {
+    throw new UsageError(
+      `Cannot generate as negative prompts must be one or as many as prompts: ${negativePrompt.length} for ${prompts}`,
+    );
+  }
+  checkEmbeddings("prompt", promptEmbeds, promptAttentionMask);
+  checkEmbeddings("negativePrompt", negativePromptEmbeds, options.negativePromptAttentionMask);
+  if (promptEmbeds && negativePromptEmbeds) {
+    const [shape, negative] = [shapeOf(promptEmbeds), shapeOf(negativePromptEmbeds)];
+    if (shape.join() !== negative.join()) {
+      throw new UsageError(
+        `Cannot generate as both embeddings must have the same shape: ${formatShape(shape)} and ${
+          formatShape(negative)
+        }`,
+      );
+    }
+  }
+  const images = prompts * (options.numImagesPerPrompt ?? 1);
+  if (Array.isArray(options.seed) && options.seed.length !== images) {
+    throw new UsageError(
+      `Cannot generate as seeds must be one or as many as images: ${options.seed.length} for ${images}`,
+    );
+  }
+  if (options.outputType !== undefined && !OUTPUT_TYPES.includes(options.outputType)) {
+    throw new UsageError(`Cannot generate as outputType must be ${OUTPUT_TYPES.join(", ")}: ${options.outputType}`);
+  }
+}

@@ -1,0 +1,91 @@
+// How much noise each training step holds. In: the options of a beta schedule. Out: one float32 number a training step.
+// Everything is rounded to float32 where PyTorch rounds, since the models were trained and are sampled with those numbers.
+
+import { ConfigError } from "../errors.ts";
+
+/** The options that name a schedule of betas. */
+export interface BetaOptions {
+  numTrainTimesteps: number;
+  betaStart: number;
+  betaEnd: number;
+  betaSchedule: "linear" | "scaled_linear" | "squaredcos_cap_v2";
+  trainedBetas: readonly number[] | null;
+}
+
+const round = Math.fround;
+
+/**
+ * The betas of training: the share of noise that each step adds.
+ * @returns [numTrainTimesteps] the betas, the least noisy step first.
+ * @throws {ConfigError} When a beta is outside [0, 1), or there are more or fewer trained ones than steps.
+ */
+export function trainingBetas(options: BetaOptions): Float32Array {
+  const betas = betasOf(options);
+  if (betas.length !== options.numTrainTimesteps) {
+    throw new ConfigError(
+      `Cannot use trainedBetas [${betas.length}] as there must be one for each training step: ` +
+        `numTrainTimesteps is ${options.numTrainTimesteps}`,
+    );
+  }
+  const bad = betas.findIndex((beta) => !(beta >= 0 && beta < 1));
+  if (bad >= 0) {
+    throw new ConfigError(`Cannot use betas [${betas.length}] as each must be in [0, 1): beta ${bad} is ${betas[bad]}`);
+  }
+  return betas;
+}
+
+function betasOf(options: BetaOptions): Float32Array {
+  const { numTrainTimesteps: steps, betaStart, betaEnd, betaSchedule, trainedBetas } = options;
+  if (trainedBetas) return Float32Array.from(trainedBetas);
+  if (betaSchedule === "linear") return evenFloats(betaStart, betaEnd, steps);
+  if (betaSchedule === "scaled_linear") {
+    return evenFloats(Math.sqrt(betaStart), Math.sqrt(betaEnd), steps).map((root) => root * root);
+  }
+  // The cosine schedule of Nichol and Dhariwal (arXiv 2102.09672), whose last betas are held below 1.
+  const kept = (time: number) => Math.cos(((time + 0.008) / 1.008) * Math.PI / 2) ** 2;
+  return Float32Array.from({ length: steps }, (_, step) => {
+    return Math.min(1 - kept((step + 1) / steps) / kept(step / steps), 0.999);
+  });
+}
+
+/** torch.linspace in float32, which counts the second half back from the end. */
+function evenFloats(start: number, end: number, count: number): Float32Array {
+  const [first, last] = [round(start), round(end)];
+  const step = count > 1 ? round(round(last - first) / (count - 1)) : 0;
+  return Float32Array.from({ length: count }, (_, index) => {
+    return index < count / 2 ? first + step * index : last - step * (count - 1 - index);
+  });
+}
+
+/**
+ * Moves a schedule so that its last step is pure noise (arXiv 2305.08891, algorithm 1).
+ * @param betas [T] the betas.
+ * @returns [T] betas whose cumulative alpha ends at 0 and begins where it began.
+ */
+export function zeroTerminalSnr(betas: Float32Array): Float32Array {
+  const roots = cumulativeAlphas(betas).map(Math.sqrt);
+  const [first, last] = [roots[0], roots[roots.length - 1]];
+  const stretch = round(first / round(first - last));
+  const alphas = roots.map((root) => round(round(root - last) * stretch) ** 2);
+  return alphas.map((alpha, step) => 1 - (step === 0 ? alpha : round(alpha / alphas[step - 1])));
+}
+
+/**
+ * The share of the clean sample's variance that is left after each training step.
+ * @param betas [T] the betas.
+ * @returns [T] the running product of 1 - beta.
+ */
+export function cumulativeAlphas(betas: Float32Array): Float32Array {
+  // PyTorch keeps the running product of float32 numbers in double.
+  let product = 1;
+  return betas.map((beta) => product *= round(1 - beta));
+}
+
+/**
+ * The ratio of noise to clean sample at each training step.
+ * @param alphasCumprod [T] the cumulative alphas.
+ * @returns [T] sigma = sqrt((1 - alpha) / alpha).
+ */
+export function noiseToSignal(alphasCumprod: Float32Array): Float32Array {
+  return alphasCumprod.map((alpha) => Math.sqrt(round(round(1 - alpha) / alpha)));
+}

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { ShapeError } from "../../src/errors.ts";
+import type { Recorder } from "../../src/gpu/recorder.ts";
+import { attention, type AttentionOptions } from "../../src/ops/attention.ts";
+import { type AttentionVariant, attentionVariant, portableAttention } from "../../src/ops/attention_variants.ts";
+import { device, run } from "../_device.ts";
+import { assertClose, numbers, relativeL2 } from "../_reference.ts";
+
+type Extents = Pick<AttentionOptions, "batch" | "heads" | "headWidth" | "queries" | "keys" | "scale">;
+
+const LOWEST = -3.4028234663852886e38;
+
+// Attention as it is defined, in doubles; sums of scores and mask are rounded to f32, where the lowest float swallows a score.
+function reference(
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  { batch, heads, headWidth, queries, keys, scale }: Extents,
+  mask?: Float32Array,
+  bias?: Float32Array,
+): Float64Array {
+  const C = heads * headWidth, y = new Float64Array(batch * queries * C);
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < queries; i++) {
+        const q_at = (b * queries + i) * C + h * headWidth;
+        const scores = Array.from({ length: keys }, (_, j) => {
+          let score = 0;
+          for (let d = 0; d < headWidth; d++) score += q[q_at + d] * k[(b * keys + j) * C + h * headWidth + d];
+          score = score * scale + (bias ? bias[h * (queries + keys - 1) + j - i + queries - 1] : 0);
+          return mask && mask[b * keys + j] < -1e30 ? Math.fround(score + mask[b * keys + j]) : score + (mask?.[b * keys + j] ?? 0);
+        });
+        const highest = scores.reduce((a, b) => Math.max(a, b));
+        const weights = scores.map((score) => Math.exp(score - highest));
+        const total = weights.reduce((a, b) => a + b);
+        for (let d = 0; d < headWidth; d++) {
+          let sum = 0;
+          for (let j = 0; j < keys; j++) sum += weights[j] * v[(b * keys + j) * C + h * headWidth + d];
+          y[q_at + d] = sum / total;
+        }
+      }
+    }
+  }
+  return y;
+}
+
+const dense = (rec: Recorder, data: Float32Array, width: number) => {
+  const tensor = rec.upload(data, [data.length / width, width]);
+  return { tensor, stride: width, offset: 0 };
+};
+
+async function compare(extents: Extents, variant: AttentionVariant, mask?: Float32Array, bias?: Float32Array) {
+  const { batch, heads, headWidth, queries, keys } = extents, C = heads * headWidth;
+  const q = numbers(batch * queries * C, 1, 3), k = numbers(batch * keys * C, 2, 3), v = numbers(batch * keys * C, 3);
+  const actual = await run((rec) =>
+    attention(rec, dense(rec, q, C), dense(rec, k, C), dense(rec, v, C), {
+      ...extents,
+      variant,
+      mask: mask && rec.upload(mask, [batch, keys]),
+      relativeBias: bias && rec.upload(bias, [heads, queries + keys - 1]),
+    })
+  );
+  const expected = reference(q, k, v, extents, mask, bias);
+  const what = JSON.stringify(extents);
+  assertClose(actual, expected, 5e-6, what);
+  assert.ok(relativeL2(actual, expected) < 2e-6, `${what}: relative L2 ${relativeL2(actual, expected)}`);
+}
+
+function forVariants(name: string, test: (variant: (headWidth: number) => AttentionVariant) => Promise<void>): void {
+  Deno.test(`attention() ${name}`, async (t) => {
+    for (const pick of [portableAttention, (headWidth: number) => attentionVariant(device, headWidth)]) {
+      await t.step(pick(64).name, () => test(pick));
+    }
+  });
+}
+
+forVariants("matches the reference for all widths of heads", async (variant) => {
+  for (const headWidth of [4, 24, 64, 72, 128, 140, 512]) {
+    const extents = { batch: 2, heads: 2, headWidth, queries: 33, keys: 21, scale: headWidth ** -0.5 };
+    await compare(extents, variant(headWidth));
+  }
+});
+
+forVariants("is precise over 300 keys", async (variant) => {
+  const extents = { batch: 1, heads: 3, headWidth: 72, queries: 300, keys: 300, scale: 72 ** -0.5 };
+  await compare(extents, variant(72));
+});
+
+forVariants("handles any number of queries and keys", async (variant) => {
+  for (const [queries, keys] of [[1, 1], [1, 9], [70, 3], [64, 64], [17, 130]]) {
+    await compare({ batch: 1, heads: 2, headWidth: 72, queries, keys, scale: 0.2 }, variant(72));
+  }
+});
+
+forVariants("adds a mask, and is a plain softmax when all keys are masked", async (variant) => {
+  const [batch, keys] = [3, 19];
+  for (const hidden of [-10000, LOWEST]) {
+    // The first sample sees some keys, the second one, the last none.
+    const mask = Float32Array.from({ length: batch * keys }, (_, i) => {
+      const sample = Math.floor(i / keys);
+      return (sample === 0 && i % 3 > 0) || (sample === 1 && i % keys === 17) ? 0 : hidden;
+    });
+    await compare({ batch, heads: 2, headWidth: 72, queries: 20, keys, scale: 0.1 }, variant(72), mask);
+  }
+});
+
+forVariants("adds a relative bias", async (variant) => {
+  for (const [queries, keys] of [[30, 30], [5, 41], [41, 5]]) {
+    const bias = numbers(2 * (queries + keys - 1), 4, 4);
+    const mask = Float32Array.from({ length: keys * 2 }, (_, i) => i % keys < keys - 2 ? 0 : LOWEST);
+    await compare({ batch: 2, heads: 2, headWidth: 64, queries, keys, scale: 1 }, variant(64), mask, bias);
+  }
+});
+
+forVariants("stays exact for large scores that rise from key to key", async (variant) => {
+  const [C, keys] = [64, 50];
+  const k = numbers(keys * C, 2).map((value, i) => value + Math.floor(i / C)), q = numbers(C, 1, 3), v = numbers(keys * C, 3);
+  const extents = { batch: 1, heads: 1, headWidth: C, queries: 1, keys, scale: 1 };
+  const actual = await run((rec) =>
+    attention(rec, dense(rec, q, C), dense(rec, k, C), dense(rec, v, C), { ...extents, variant: variant(C) })
+  );
+  assertClose(actual, reference(q, k, v, extents), 2e-5);
+});
+
+forVariants("reads q, k and v side by side", async (variant) => {
+  const [batch, heads, headWidth, tokens] = [2, 3, 24, 13], C = heads * headWidth;
+  const qkv = numbers(batch * tokens * 3 * C + 4, 1, 2);
+  const extents = { batch, heads, headWidth, queries: tokens, keys: tokens, scale: 0.3 };
+  const actual = await run((rec) => {
+    const tensor = rec.upload(qkv, [qkv.length]);
+    const at = (i: number) => ({ tensor, stride: 3 * C, offset: 4 + i * C });
+    return attention(rec, at(0), at(1), at(2), { ...extents, variant: variant(headWidth) });
+  });
+  const part = (i: number) =>
+    Float32Array.from({ length: batch * tokens * C }, (_, n) => qkv[4 + Math.floor(n / C) * 3 * C + i * C + n % C]);
+  assertClose(actual, reference(part(0), part(1), part(2), extents), 5e-6);
+});
+
+Deno.test("attention() refuses heads that do not lie in their tensors", async () => {
+  const extents = { batch: 1, heads: 2, headWidth: 8, queries: 3, keys: 3, scale: 1 };
+  const refuse = (change: Partial<AttentionOptions>, offset: number, part: string) =>
+    assert.rejects(
+      run((rec) => {
+        const tensor = rec.tensor([3, 16]);
+        const heads = { tensor, stride: 16, offset: 0 };
+        const mask = change.mask && rec.tensor([2]);
+        return attention(rec, heads, heads, { ...heads, offset }, { ...extents, ...change, mask });
+      }),
+      (error) => error instanceof ShapeError && error.message.includes(part),
+      part,
+    );
+  await refuse({ headWidth: 6 }, 0, "multiple of 4");
+  await refuse({ keys: 0 }, 0, "must be a key");
+  await refuse({ keys: 4 }, 0, "4 rows of 16");
+  await refuse({}, 4, "offset 4");
+  await refuse({}, 2, "multiples of 4");
+  await refuse({ mask: device.absent }, 0, "3 floats");
+});

@@ -1,6 +1,6 @@
 // Repairs text. In: text with mojibake, entities, ligatures, wide letters, control characters. Out: plain text, as
 // `ftfy.fix_text` of ftfy 6.3 gives it.
-import { decodeHTMLStrict } from "entities";
+import { decodeHTMLStrict } from "npm:entities@9.0.0";
 import { fixControls, fixEncoding } from "./caption_mojibake.ts";
 import { pattern, unescapeHtml } from "./caption_python.ts";
 

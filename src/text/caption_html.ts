@@ -1,9 +1,10 @@
 // The text of HTML. In: a caption that may hold tags, references and comments. Out: what `BeautifulSoup(caption, "html.parser").text`
-// gives, with the parser of Python up to 3.13.5.
+// gives, with beautifulsoup4 4.15 and the parser of Python 3.11.
 //
 // A browser's parser (parse5, htmlparser2) reads broken HTML otherwise, and captions are mostly broken HTML: "a <3 b", "1 < 2 & 3",
 // "<lora:x:0.8>". So this is that parser's own way through the text, of which only what the text depends on is kept.
-import { decodeHTMLStrict } from "entities";
+import { decodeHTMLStrict } from "npm:entities@9.0.0";
+import { TextTree } from "./caption_html_tree.ts";
 import { pattern, referenced, strip, windows1252 } from "./caption_python.ts";
 
 /**
@@ -23,70 +24,6 @@ export function htmlText(markup: string): string {
 }
 
 class RejectedMarkup extends Error {}
-
-const EMPTY_ELEMENTS = new Set(
-  ("area base br col embed hr img input keygen link menuitem meta param source track wbr " +
-    "basefont bgsound command frame image isindex nextid spacer").split(" "),
-);
-// Strings inside of these are not part of a document's text.
-const OWN_STRINGS = new Set(["rt", "rp", "style", "script", "template"]);
-const PRESERVING = new Set(["pre", "textarea"]);
-
-/** Which tags are open and what text came so far. */
-class TextTree {
-  #out = "";
-  #pending: string[] = [];
-  #open: string[] = [];
-  #alreadyClosed: string[] = [];
-
-  data(text: string): void {
-    this.#pending.push(text);
-  }
-
-  /** Ends a run of text. White space alone shrinks to one character, and so does an empty run. */
-  flush(kind: "text" | "hidden" | "cdata" = "text"): void {
-    if (this.#pending.length === 0) return;
-    let run = this.#pending.join("");
-    this.#pending = [];
-    const preserved = this.#open.some((name) => PRESERVING.has(name));
-    if (!preserved && /^[ \n\t\f\r]*$/.test(run)) run = run.includes("\n") ? "\n" : " ";
-    const own = this.#open.some((name) => OWN_STRINGS.has(name));
-    if (kind === "cdata" || (kind === "text" && !own)) this.#out += run;
-  }
-
-  /** A comment, a declaration or a processing instruction. */
-  hidden(text: string, kind: "hidden" | "cdata" = "hidden"): void {
-    this.flush();
-    this.data(text);
-    this.flush(kind);
-  }
-
-  start(name: string, selfClosing: boolean): void {
-    this.flush();
-    this.#open.push(name);
-    if (!selfClosing && !EMPTY_ELEMENTS.has(name)) return;
-    this.#close(name);
-    // A later </br> belongs to this <br>, and must not end the run of text.
-    if (!selfClosing) this.#alreadyClosed.push(name);
-  }
-
-  end(name: string): void {
-    const at = this.#alreadyClosed.indexOf(name);
-    if (at >= 0) this.#alreadyClosed.splice(at, 1);
-    else this.#close(name);
-  }
-
-  text(): string {
-    this.flush();
-    return this.#out;
-  }
-
-  #close(name: string): void {
-    this.flush();
-    const at = this.#open.lastIndexOf(name);
-    if (at >= 0) this.#open.length = at;
-  }
-}
 
 const CHARACTER_REFERENCE = /&#(?:([0-9]+)|[xX]([0-9a-fA-F]+))(?=[^0-9a-fA-F])/uy;
 const ENTITY_REFERENCE = /&([a-zA-Z][-.a-zA-Z0-9]*)(?=[^a-zA-Z0-9])/uy;

@@ -1,6 +1,6 @@
 // What Python's `re`, `str`, `urllib.parse` and `html` do where JavaScript differs. In: patterns and text. Out: the same results
 // as Python gives, because the captions that the models were trained on were cleaned there.
-import { decodeHTML } from "entities";
+import { decodeHTML } from "npm:entities@9.0.0";
 
 // str.isspace: unlike \s of JavaScript it holds U+001C to U+001F and U+0085, and not U+FEFF.
 const SPACE = String.raw`\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000`;

@@ -47,6 +47,11 @@ export class Charsmap {
     this.#units = new Uint32Array(trieSize / 4);
     for (let i = 0; i < this.#units.length; i++) this.#units[i] = view.getUint32(4 + 4 * i, true);
     this.#replacements = blob.subarray(4 + trieSize);
+    if (blob[blob.length - 1] !== 0 || this.#replacements.length === 0) {
+      throw new WeightsError(
+        `Cannot read the charsmap [${blob.length} bytes] of ${name} as strings that zero bytes end: the last has none`,
+      );
+    }
   }
 
   /**
@@ -115,7 +120,7 @@ export class Charsmap {
     }
     if (best > 0) {
       const end = this.#replacements.indexOf(0, value);
-      return [this.#replacements.subarray(value, end < 0 ? undefined : end), best];
+      return [this.#replacements.subarray(value, Math.max(value, end)), best];
     }
     const length = utf8Length(input[offset]);
     if (length === 0) return [REPLACEMENT_CHARACTER, 1];

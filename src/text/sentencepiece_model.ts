@@ -1,6 +1,6 @@
 // A sentencepiece model file. In: the bytes of `spiece.model` (a protobuf, ModelProto of sentencepiece_model.proto). Out: its
 // vocabulary and normalisation.
-import { PbfReader } from "pbf";
+import { PbfReader } from "npm:pbf@5.1.2";
 import { PixArtError, WeightsError } from "../errors.ts";
 import type { WhitespaceRules } from "./sentencepiece_charsmap.ts";
 import type { Piece, PieceKind } from "./unigram.ts";

@@ -59,10 +59,10 @@ function readPieces(vocab: unknown, fail: (why: string) => never): Piece[] {
   if (!Array.isArray(vocab) || vocab.length === 0) return fail("its model has no vocab");
   return vocab.map((entry: unknown, id): Piece => {
     const [text, score] = Array.isArray(entry) ? entry as unknown[] : [];
-    if (typeof text !== "string" || text === "" || typeof score !== "number") {
+    if (typeof text !== "string" || text === "" || !Number.isFinite(score)) {
       return fail(`vocab[${id}] is not a piece and its score`);
     }
-    return { text, score, kind: "normal" };
+    return { text, score: score as number, kind: "normal" };
   });
 }
 

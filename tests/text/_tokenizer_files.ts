@@ -1,6 +1,6 @@
 // Makes tokenizer files for tests. In: pieces and rules. Out: a sentencepiece model's bytes, or a tokenizer.json in the layout that
 // Hugging Face's converters write.
-import { PbfWriter } from "pbf";
+import { PbfWriter } from "npm:pbf@5.1.2";
 import { joinPath } from "../../src/io/byte_source.ts";
 import type { Vocabulary } from "../../src/text/sentencepiece_model.ts";
 import type { Piece } from "../../src/text/unigram.ts";

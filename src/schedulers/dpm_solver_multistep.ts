@@ -121,8 +121,9 @@ export class DPMSolverMultistepScheduler implements Scheduler {
         ...dpmSolverStep(algorithmType, solverType, order, stops[index + 1], before),
         drawsNoise: algorithmType.startsWith("sde-"),
       };
-      const { convert, sample, history, noise } = plan;
-      if (![convert.sample, convert.output, sample, ...history, noise].every(Number.isFinite)) {
+      const { convert, restore = convert, sample, history, noise } = plan;
+      const factors = [...Object.values(convert), ...Object.values(restore), sample, ...history, noise];
+      if (!factors.every(Number.isFinite)) {
         refuse(
           `step from timestep ${timestep}`,
           "its noise levels must fall and lie where the method has a value",

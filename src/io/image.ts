@@ -1,5 +1,5 @@
 // Pictures. In: RGB pixels and what to say of them, or the bytes of a PNG. Out: an Image, a PNG, a file.
-import { decode, type DecodedPng } from "fast-png";
+import { decode, type DecodedPng } from "npm:fast-png@8.0.0";
 import { UsageError } from "../errors.ts";
 import { encodePng, readPngText } from "./png.ts";
 

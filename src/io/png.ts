@@ -1,7 +1,7 @@
 // The parts of PNG that this library writes itself: chunks, rows and text in any language. In and out: bytes and pixels.
 // fast-png writes rows unfiltered and text as Latin-1 only; filtered rows halve the file of a photograph, and prompts come
 // in every script.
-import { unzlibSync } from "fflate";
+import { unzlibSync } from "npm:fflate@0.8.3";
 import { UsageError } from "../errors.ts";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];

@@ -1,7 +1,7 @@
 // Pictures and their metadata, there and back.
 import assert from "node:assert/strict";
-import { decode, encode } from "fast-png";
-import { zlibSync } from "fflate";
+import { decode, encode } from "npm:fast-png@8.0.0";
+import { zlibSync } from "npm:fflate@0.8.3";
 import { UsageError } from "../../src/errors.ts";
 import { decodePng, Image } from "../../src/io/image.ts";
 import { readPngText } from "../../src/io/png.ts";

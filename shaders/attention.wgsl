@@ -1,80 +1,103 @@
-// attention: y = softmax(scale q k' + bias + mask) v, the portable kernel: every lane owns one query, or its part of the head.
+// attention: y = softmax(scale q k' + bias + mask) v, the portable kernel: a workgroup owns 32 queries of a head.
 //   q [B, N, H, D]   k, v [B, Nk, H, D]   ->   y [B, N, H, D]
-// 4 B H N Nk D FLOP; the scores are never stored: the softmax is kept up while keys pass by, four at a time. All lanes of
-// a row of the workgroup read the same keys, which is what a GPU's cache is for. Wide heads are split over PARTS rows of lanes,
-// which add up their parts of the scores in workgroup memory. Bindings: attention_common.wgsl.
+// 4 B H N Nk D FLOP; scores are never stored: the softmax is kept up while blocks of keys pass by. A row of LANES lanes owns four
+// queries. First a lane scores KEYS keys for the four; the row agrees on their highest score, and shares the weights in workgroup
+// memory; then a lane sums QUADS quads of the head over all keys of the block. Bindings: attention_common.wgsl.
 
-const_assert WIDTH4 * PARTS >= HEAD_WIDTH4;
+const_assert LANES * QUADS >= HEAD_WIDTH4;
 
-alias Element = vec4<f32>;
+const BLOCK = LANES * KEYS;
+const ROWS = 8u;
 
-var<workgroup> partial: array<vec4<f32>, LANES * PARTS>;
+var<workgroup> highest_of_lane: array<vec4<f32>, LANES * ROWS>;
+var<workgroup> weights: array<vec4<f32>, BLOCK * ROWS>;
 
-// Quad i of this lane's part of the head, or one of the last part where the head ends earlier.
-fn place(first: u32, i: u32) -> u32 {
-  return min(first + i, HEAD_WIDTH4 - 1u);
-}
-
-@compute @workgroup_size(LANES, PARTS)
+@compute @workgroup_size(LANES, ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let sample = group.y / p.heads;
   let head = group.y % p.heads;
-  let query = group.x * LANES + local.x;
-  let first = local.y * WIDTH4;
-  let q_at = p.q_offset + (sample * p.queries + min(query, p.queries - 1u)) * p.q_stride + head * HEAD_WIDTH4;
+  let first_query = (group.x * ROWS + local.y) * 4u;
+  let query = min(vec4<u32>(0u, 1u, 2u, 3u) + first_query, vec4<u32>(p.queries - 1u));
+  let q_at = p.q_offset + (sample * p.queries + query) * p.q_stride + head * HEAD_WIDTH4;
   let k_at = p.k_offset + sample * p.keys * p.k_stride + head * HEAD_WIDTH4;
   let v_at = p.v_offset + sample * p.keys * p.v_stride + head * HEAD_WIDTH4;
 
-  var own: array<vec4<f32>, WIDTH4>;
-  var sums: array<vec4<f32>, WIDTH4>;
-  for (var i = 0u; i < WIDTH4; i++) {
-    let inside = select(0.0, p.scale, first + i < HEAD_WIDTH4);
-    own[i] = q[q_at + place(first, i)] * inside;
-  }
-  var highest = LOWEST;
-  var total = 0.0;
-  for (var key = 0u; key < p.keys; key += 4u) {
-    var at: vec4<u32> = min(vec4<u32>(key, key + 1u, key + 2u, key + 3u), vec4<u32>(p.keys - 1u));
-    let keys_at = k_at + at * p.k_stride;
-    let values_at = v_at + at * p.v_stride;
-    var scores = vec4<f32>(0.0);
-    for (var i = 0u; i < WIDTH4; i++) {
-      let d = place(first, i);
-      scores += vec4<f32>(
-        dot(own[i], k[keys_at.x + d]),
-        dot(own[i], k[keys_at.y + d]),
-        dot(own[i], k[keys_at.z + d]),
-        dot(own[i], k[keys_at.w + d]),
-      );
-    }
-    if (PARTS > 1u) {
-      partial[local.y * LANES + local.x] = scores;
-      workgroupBarrier();
-      scores = vec4<f32>(0.0);
-      for (var part = 0u; part < PARTS; part++) {
-        scores += partial[part * LANES + local.x];
+  var sums: array<array<vec4<f32>, 4>, QUADS>;
+  var highest = vec4<f32>(LOWEST); // of each query
+  var total = vec4<f32>(0.0); // of the weights of this lane's keys
+  for (var first_key = 0u; first_key < p.keys; first_key += BLOCK) {
+    var scores = array<vec4<f32>, KEYS>();
+    for (var d = 0u; d < HEAD_WIDTH4; d++) {
+      let q0 = q[q_at.x + d];
+      let q1 = q[q_at.y + d];
+      let q2 = q[q_at.z + d];
+      let q3 = q[q_at.w + d];
+      for (var i = 0u; i < KEYS; i++) {
+        let b = k[k_at + min(first_key + i * LANES + local.x, p.keys - 1u) * p.k_stride + d];
+        scores[i] += vec4<f32>(dot(q0, b), dot(q1, b), dot(q2, b), dot(q3, b));
       }
-      workgroupBarrier();
     }
-    scores = with_bias(scores, sample, head, min(query, p.queries - 1u), key);
-    let higher = max(highest, highest_of(scores));
+    var higher = highest;
+    for (var i = 0u; i < KEYS; i++) {
+      let key = first_key + i * LANES + local.x;
+      scores[i] *= p.scale;
+      if (HAS_MASK || HAS_BIAS) {
+        let at = min(key, p.keys - 1u);
+        scores[i] += vec4<f32>(
+          added(sample, head, query.x, at),
+          added(sample, head, query.y, at),
+          added(sample, head, query.z, at),
+          added(sample, head, query.w, at),
+        );
+      }
+      higher = select(higher, max(higher, scores[i]), key < p.keys);
+    }
+    highest_of_lane[local.x * ROWS + local.y] = higher;
+    workgroupBarrier();
+    for (var lane = 0u; lane < LANES; lane++) {
+      higher = max(higher, highest_of_lane[lane * ROWS + local.y]);
+    }
     let shrink = exp(highest - higher);
-    let weights = weights_of(scores, higher, key);
     highest = higher;
-    total = total * shrink + dot(weights, vec4<f32>(1.0));
-    for (var i = 0u; i < WIDTH4; i++) {
-      let d = place(first, i);
-      sums[i] = fma(vec4<f32>(weights.x), v[values_at.x + d], sums[i] * shrink);
-      sums[i] = fma(vec4<f32>(weights.y), v[values_at.y + d], sums[i]);
-      sums[i] = fma(vec4<f32>(weights.z), v[values_at.z + d], sums[i]);
-      sums[i] = fma(vec4<f32>(weights.w), v[values_at.w + d], sums[i]);
+    total *= shrink;
+    for (var i = 0u; i < KEYS; i++) {
+      let inside = first_key + i * LANES + local.x < p.keys;
+      let weight = select(vec4<f32>(0.0), exp(scores[i] - highest), inside);
+      weights[(i * LANES + local.x) * ROWS + local.y] = weight;
+      total += weight;
+    }
+    workgroupBarrier();
+    for (var c = 0u; c < QUADS; c++) {
+      for (var r = 0u; r < 4u; r++) {
+        sums[c][r] *= shrink[r];
+      }
+    }
+    let count = min(BLOCK, p.keys - first_key);
+    for (var j = 0u; j < count; j++) {
+      let weight = weights[j * ROWS + local.y];
+      let row_at = v_at + (first_key + j) * p.v_stride;
+      for (var c = 0u; c < QUADS; c++) {
+        let value = v[row_at + min(c * LANES + local.x, HEAD_WIDTH4 - 1u)];
+        for (var r = 0u; r < 4u; r++) {
+          sums[c][r] = fma(vec4<f32>(weight[r]), value, sums[c][r]);
+        }
+      }
     }
   }
-  if (query < p.queries) {
-    let out = ((sample * p.queries + query) * p.heads + head) * HEAD_WIDTH4;
-    for (var i = 0u; i < WIDTH4; i++) {
-      if (first + i < HEAD_WIDTH4) {
-        y[out + first + i] = sums[i] / total;
+
+  workgroupBarrier();
+  highest_of_lane[local.x * ROWS + local.y] = total;
+  workgroupBarrier();
+  total = vec4<f32>(0.0);
+  for (var lane = 0u; lane < LANES; lane++) {
+    total += highest_of_lane[lane * ROWS + local.y];
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let out = ((sample * p.queries + first_query + r) * p.heads + head) * HEAD_WIDTH4;
+    for (var c = 0u; c < QUADS; c++) {
+      let d = c * LANES + local.x;
+      if (first_query + r < p.queries && d < HEAD_WIDTH4) {
+        y[out + d] = sums[c][r] / total[r];
       }
     }
   }

@@ -19,35 +19,21 @@ struct Params {
 const LOWEST = -3.4028234e38;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> k: array<Element>;
-@group(0) @binding(2) var<storage, read> v: array<Element>;
+@group(0) @binding(1) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> mask: array<f32>;
 @group(0) @binding(4) var<storage, read> relative_bias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> p: Params;
 
-// Scores of four neighbouring keys for one query, with mask and bias; keys behind the last one get the lowest score.
-fn with_bias(scores: vec4<f32>, sample: u32, head: u32, query: u32, key: u32) -> vec4<f32> {
-  var result = scores;
-  for (var i = 0u; i < 4u; i++) {
-    let at = min(key + i, p.keys - 1u);
-    if (HAS_BIAS) {
-      result[i] += relative_bias[head * (p.queries + p.keys - 1u) + at + p.queries - 1u - query];
-    }
-    if (HAS_MASK) {
-      result[i] += mask[sample * p.keys + at];
-    }
-    result[i] = select(LOWEST, result[i], key + i < p.keys);
+// What is added to the score of a key.
+fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {
+  var sum = 0.0;
+  if (HAS_BIAS) {
+    sum += relative_bias[head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query];
   }
-  return result;
-}
-
-// exp(scores - highest), and nothing for keys behind the last one.
-fn weights_of(scores: vec4<f32>, highest: f32, key: u32) -> vec4<f32> {
-  let inside = vec4<u32>(key, key + 1u, key + 2u, key + 3u) < vec4<u32>(p.keys);
-  return select(vec4<f32>(0.0), exp(scores - highest), inside);
-}
-
-fn highest_of(scores: vec4<f32>) -> f32 {
-  return max(max(scores.x, scores.y), max(scores.z, scores.w));
+  if (HAS_MASK) {
+    sum += mask[sample * p.keys + key];
+  }
+  return sum;
 }

@@ -4,6 +4,7 @@
 // Bound by memory: reads x three times (the later ones from cache), writes y once.
 
 struct Params {
+  samples: u32, // B
   rows: u32, // N
   columns: u32, // C
   groups_per_sample: u32,
@@ -29,6 +30,9 @@ fn main(
 ) {
   let group = id.x + id.y * groups.x;
   let sample = group / p.groups_per_sample;
+  if (sample >= p.samples) {
+    return; // the grid is a rectangle and may hold more groups than are needed
+  }
   let first = (group - sample * p.groups_per_sample) * ROWS;
   let length = p.columns / LANES;
   var start: array<u32, ROWS>;

@@ -9,8 +9,8 @@ const HELP = `Runs the test suite.
 
 usage: ./pixart test [options] [PATH | WORD]...
 
-A PATH is a file or folder, from here or from tests/ (ops, ops/matmul); a WORD that names none chooses the tests
-that have it in their name. Without either, all tests run.
+A PATH is a file or folder, from here or from tests/ (ops, ops/matmul, matmul); a WORD that names none chooses the
+tests that have it in their name. Without either, all tests run.
 
   --backend NAME   which WebGPU runs the kernels: deno, dawn or auto
   --fail-fast      stop at the first failure
@@ -61,10 +61,18 @@ function exists(path: string): boolean {
   }
 }
 
-/** The file or folder of tests that a word names, if any. */
+/** The file or folder of tests that a word names, if any: a path, or the name of a file in a folder of tests/. */
 function findPath(word: string): string | undefined {
   const name = word.replace(/(_test)?(\.ts)?$/, "_test.ts");
-  const places = [resolve(word), join(tests, word), resolve(name), join(tests, name)];
+  const folders = [...Deno.readDirSync(tests)].filter((entry) => entry.isDirectory).map((entry) =>
+    join(tests, entry.name)
+  );
+  const places = [
+    resolve(word),
+    join(tests, word),
+    resolve(name),
+    ...[tests, ...folders].map((path) => join(path, name)),
+  ];
   return places.find((place) => exists(place) && !relative(tests, place).startsWith(".."));
 }
 

@@ -8,7 +8,7 @@ import type { ParameterSet, Vector } from "../layers/parameters.ts";
 import { add } from "../ops/add.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
 import type { TransformerConfig } from "./config.ts";
-import type { Rows } from "../ops/layer_norm.ts";
+import type { TableRows } from "../ops/layer_norm.ts";
 
 /** A caption as a block sees it: keys and values made once a picture, and what masks its padding. */
 export interface BlockCaption {
@@ -51,7 +51,7 @@ export class TransformerBlock {
    * @param rows Six modulation rows a sample: shift, scale and gate of the attention, then of the feed-forward.
    * @returns [B, N, C]; without a tape, x itself, updated in place.
    */
-  forward(rec: Recorder, x: Tensor, rows: readonly Rows[], caption: BlockCaption): Tensor {
+  forward(rec: Recorder, x: Tensor, rows: readonly TableRows[], caption: BlockCaption): Tensor {
     const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = rows;
     const eps = this.config.normEps;
     return rec.scoped(() => {

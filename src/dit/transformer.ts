@@ -3,7 +3,7 @@
 
 import { ShapeError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
-import { Recorder } from "../gpu/recorder.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import { openWeights } from "../io/checkpoint_folder.ts";
@@ -12,7 +12,7 @@ import { Linear } from "../layers/linear.ts";
 import { type LoadOptions, ParameterSet, type Vector } from "../layers/parameters.ts";
 import type { WeightSource } from "../io/weights.ts";
 import { add } from "../ops/add.ts";
-import { layerNorm, type Rows } from "../ops/layer_norm.ts";
+import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
 import { patchify } from "../ops/patchify.ts";
 import { unpatchify } from "../ops/unpatchify.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
@@ -140,6 +140,11 @@ export class PixArtTransformer2DModel implements Disposable {
     return await PixArtTransformer2DModel.fromWeights(device, config, source, options);
   }
 
+  /** How its weights are kept. */
+  get dtype(): WeightDType {
+    return this.#parameters.dtype;
+  }
+
   /** Width C of the image tokens. */
   get width(): number {
     return this.config.numAttentionHeads * this.config.attentionHeadDim;
@@ -225,7 +230,7 @@ export class PixArtTransformer2DModel implements Disposable {
       );
     }
     const [h, w] = [height / patchSize, width / patchSize];
-    const rows = (tensor: Tensor, count: number): Rows[] =>
+    const rows = (tensor: Tensor, count: number): TableRows[] =>
       Array.from({ length: count }, (_, part) => ({
         tensor,
         stride: row === undefined ? count * this.width : 0,

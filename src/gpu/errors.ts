@@ -1,7 +1,7 @@
 // GPU errors arrive late and by several roads (error scopes, the uncaptured event, device loss). They are gathered here and
 // thrown at the next point where the caller waits, as typed errors with the name of what was being done.
 
-import { DeviceError, PixArtError } from "../errors.ts";
+import { DeviceError, type PixArtError } from "../errors.ts";
 
 /** Gathers the errors of one device. */
 export class ErrorLog {

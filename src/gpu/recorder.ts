@@ -5,7 +5,7 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { Scope } from "./arena.ts";
 import type { Device } from "./device.ts";
 import type { Kernel, ParamValues } from "./kernel.ts";
-import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, Tensor } from "./tensor.ts";
+import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, type Tensor } from "./tensor.ts";
 
 /** One run of a kernel. */
 export interface Dispatch {

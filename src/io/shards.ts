@@ -31,7 +31,7 @@ export async function openShards(
   const fileOf = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     // A name with a separator could lead out of the checkpoint's folder.
-    if (typeof file !== "string" || !/^[^/\\:?#%]+\.safetensors$/.test(file)) {
+    if (typeof file !== "string" || !/^[^/\\:?#%]+\.(safetensors|bin)$/.test(file)) {
       throw wrong(
         `tensor "${tensor.slice(0, 120)}" would be in ${JSON.stringify(file)?.slice(0, 120)}, not a file beside it`,
       );

@@ -1,7 +1,9 @@
 // Named tensors of a checkpoint, whatever file format they come from. In: a WeightSource (see safetensors.ts).
 // Out: numbers of one tensor, or, at the end of loading, the names that did not match.
 import { WeightsError } from "../errors.ts";
+import { BLOCK_OF, dequantizeBlocks, isQuantType, type QuantType } from "./gguf_blocks.ts";
 import { bf16ToF32, f16ToF32 } from "./half.ts";
+export type { QuantType } from "./gguf_blocks.ts";
 
 /** How the elements of a stored tensor are encoded, little-endian. */
 export type TensorDType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
@@ -20,10 +22,18 @@ export const BYTES_OF: Readonly<Record<TensorDType, number>> = {
   BOOL: 1,
 };
 
+/** How a checkpoint stores a tensor: each element for itself, or in blocks along the last axis. */
+export type StoredDType = TensorDType | QuantType;
+
+/** Bytes of `count` elements, which must fill whole blocks where the dtype has blocks. */
+export function bytesFor(dtype: StoredDType, count: number): number {
+  return isQuantType(dtype) ? (count / BLOCK_OF[dtype].elements) * BLOCK_OF[dtype].bytes : count * BYTES_OF[dtype];
+}
+
 /** What a checkpoint says of one tensor. */
 export interface TensorInfo {
   name: string;
-  dtype: TensorDType;
+  dtype: StoredDType;
   shape: number[];
   byteLength: number;
 }
@@ -56,7 +66,8 @@ export function describe(info: TensorInfo): string {
 }
 
 /**
- * Reads a tensor as f32: f16 and bf16 widen exactly, f64 and integers round to the nearest f32.
+ * Reads a tensor as f32: f16 and bf16 widen exactly, blocks decode as ggml does, f64 and integers round to the
+ * nearest f32.
  *
  * @throws {WeightsError} when there is no such tensor.
  * @example
@@ -76,9 +87,10 @@ export async function readFloats(source: WeightSource, name: string): Promise<Fl
 /**
  * Decodes bytes of a tensor, or of a part of it, to f32. The result may share memory with the bytes.
  *
- * @param bytes Whole elements of `dtype`, little-endian.
+ * @param bytes Whole elements or blocks of `dtype`, little-endian.
  */
-export function floatsOf(dtype: TensorDType, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+export function floatsOf(dtype: StoredDType, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  if (isQuantType(dtype)) return dequantizeBlocks(dtype, bytes);
   const held = aligned(bytes, BYTES_OF[dtype]);
   const { buffer, byteOffset } = held;
   const length = held.length / BYTES_OF[dtype];
@@ -106,7 +118,7 @@ export function floatsOf(dtype: TensorDType, bytes: Uint8Array<ArrayBuffer>): Fl
 export async function readInts(source: WeightSource, name: string): Promise<number[]> {
   const info = source.info(name);
   const cannot = `Cannot read ${describe(info)} of ${source.name} as whole numbers`;
-  if (info.dtype.includes("F")) throw new WeightsError(`${cannot}: it holds ${info.dtype}`);
+  if (isQuantType(info.dtype) || info.dtype.includes("F")) throw new WeightsError(`${cannot}: it holds ${info.dtype}`);
   const bytes = await source.read(name);
   if (info.dtype !== "I64") return Array.from(intsOf(info.dtype, bytes));
   const { buffer, byteOffset, length } = aligned(bytes, 8);

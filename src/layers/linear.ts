@@ -2,7 +2,7 @@
 
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Rows } from "../ops/layer_norm.ts";
+import type { TableRows } from "../ops/layer_norm.ts";
 import { matmul, type MatmulOptions } from "../ops/matmul.ts";
 import type { Matrix, ParameterSet, Vector } from "./parameters.ts";
 
@@ -10,7 +10,7 @@ import type { Matrix, ParameterSet, Vector } from "./parameters.ts";
 export interface LinearOptions
   extends Pick<MatmulOptions, "activation" | "inputActivation" | "multiply" | "addTo" | "outStride" | "outOffset"> {
   /** With `addTo`: one row of factors a sample, in a table of modulations. */
-  gate?: Rows;
+  gate?: TableRows;
 }
 
 /** A linear layer, or several over the same input side by side (queries, keys and values). */

@@ -4,7 +4,7 @@
 import { DeviceError, WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
-import { byteSize, Tensor } from "../gpu/tensor.ts";
+import { byteSize, type Tensor } from "../gpu/tensor.ts";
 import { NameChecker, readFloats, type WeightSource } from "../io/weights.ts";
 import { packWeight } from "../ops/pack_weight.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";

@@ -17,22 +17,20 @@ export interface AttentionVariant {
 
 const PORTABLE: KernelSource = { name: "attention", source: portableSource, shared: [common] };
 
-// Quads of a head that one lane holds at most, once for the query and once for the sums: more would spill on every GPU.
-const QUADS = 32;
-
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
  *
  * @param headWidth D, the width of a head.
  */
 export function portableAttention(headWidth: number): AttentionVariant {
-  const quads = headWidth / 4, parts = Math.ceil(quads / QUADS);
-  const lanes = parts > 1 ? 16 : 64;
+  const quads = headWidth / 4;
+  // Wide heads go over more lanes, so that the sums of one stay within 16 quads.
+  const lanes = quads <= 32 ? 8 : 32;
   return {
     name: "portable",
     kernel: PORTABLE,
-    constants: { HEAD_WIDTH4: quads, PARTS: parts, WIDTH4: Math.ceil(quads / parts), LANES: lanes },
-    queries: lanes,
+    constants: { HEAD_WIDTH4: quads, LANES: lanes, KEYS: 32 / lanes, QUADS: Math.ceil(quads / lanes) },
+    queries: 32,
   };
 }
 

@@ -139,7 +139,9 @@ function checkOutput(
   if (addTo && out) throw new ShapeError(`Cannot write to ${out} and add to ${addTo} as the result goes to one place`);
   if (y.dtype !== "f32" || outOffset < 0 || outOffset + N > outStride || M * outStride > y.size) {
     throw new ShapeError(
-      `Cannot write ${formatShape([M, N])} to ${y} as it must fit: at offset ${outOffset}, rows ${outStride} floats apart`,
+      `Cannot write ${
+        formatShape([M, N])
+      } to ${y} as it must fit: at offset ${outOffset}, rows ${outStride} floats apart`,
     );
   }
   if (bias && (bias.dtype !== "f32" || bias.size < N)) {

@@ -8,7 +8,7 @@ export interface BetaOptions {
   numTrainTimesteps: number;
   betaStart: number;
   betaEnd: number;
-  betaSchedule: "linear" | "scaled_linear" | "squaredcos_cap_v2";
+  betaSchedule: "linear" | "scaled_linear" | "squaredcos_cap_v2" | "sigmoid" | "laplace" | "exp";
   trainedBetas: readonly number[] | null;
 }
 
@@ -41,12 +41,28 @@ function betasOf(options: BetaOptions): Float32Array {
   if (betaSchedule === "scaled_linear") {
     return evenFloats(Math.sqrt(betaStart), Math.sqrt(betaEnd), steps).map((root) => root * root);
   }
-  // The cosine schedule of Nichol and Dhariwal (arXiv 2102.09672), whose last betas are held below 1.
-  const kept = (time: number) => Math.cos(((time + 0.008) / 1.008) * Math.PI / 2) ** 2;
+  if (betaSchedule === "sigmoid") {
+    const width = round(betaEnd - betaStart);
+    return evenFloats(-6, 6, steps).map((place) => round(round(1 / (1 + Math.exp(-place))) * width) + round(betaStart));
+  }
+  const kept = SIGNAL_LEFT[betaSchedule];
   return Float32Array.from({ length: steps }, (_, step) => {
+    // The last betas of these would reach 1.
     return Math.min(1 - kept((step + 1) / steps) / kept(step / steps), 0.999);
   });
 }
+
+/** The share of the clean sample's variance that is left at a time from 0 to 1. */
+const SIGNAL_LEFT = {
+  // The cosine schedule of Nichol and Dhariwal (arXiv 2102.09672).
+  squaredcos_cap_v2: (time: number) => Math.cos(((time + 0.008) / 1.008) * Math.PI / 2) ** 2,
+  exp: (time: number) => Math.exp(-12 * time),
+  laplace: (time: number) => {
+    const logRatio = -0.5 * (time <= 0.5 ? 1 : -1) * Math.log(1 - 2 * Math.abs(0.5 - time) + 1e-6);
+    const ratio = Math.exp(logRatio);
+    return Math.sqrt(ratio / (1 + ratio));
+  },
+};
 
 /** torch.linspace in float32, which counts the second half back from the end. */
 function evenFloats(start: number, end: number, count: number): Float32Array {
@@ -79,6 +95,24 @@ export function cumulativeAlphas(betas: Float32Array): Float32Array {
   // PyTorch keeps the running product of float32 numbers in double.
   let product = 1;
   return betas.map((beta) => product *= round(1 - beta));
+}
+
+/**
+ * The cumulative alphas of a schedule.
+ * @param options The schedule; with `rescaleBetasZeroSnr` its last step is pure noise.
+ * @param lastAlpha What stands in for the 0 at that last step, for methods that divide by it.
+ * @returns [T] the cumulative alphas.
+ * @throws {ConfigError} When a beta is outside [0, 1), or there are more or fewer trained ones than steps.
+ */
+export function trainingAlphas(
+  options: BetaOptions & { rescaleBetasZeroSnr?: boolean },
+  lastAlpha = 0,
+): Float32Array {
+  const betas = trainingBetas(options);
+  if (!options.rescaleBetasZeroSnr) return cumulativeAlphas(betas);
+  const alphas = cumulativeAlphas(zeroTerminalSnr(betas));
+  alphas[alphas.length - 1] = lastAlpha;
+  return alphas;
 }
 
 /**

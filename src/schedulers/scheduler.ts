@@ -4,17 +4,18 @@
 //   output = model(inputScale * x, timestep)
 //   m      = convert.sample * x + convert.output * output        then clipped and restored where the plan says so
 //   x      = sample * x + history[0] * m0 + history[1] * m1 + ... + noise * z        m0 is the newest m
+//                       + rawOutput * output        where the plan says so
 //
 // so that one kernel steps every method. The x of a step is always the sample from before the step and before inputScale.
 //
-// How other methods fit without changing what is here:
+// How the methods fit:
 // - Several stages a step (Heun, KDPM2, single-step DPM) are several StepPlans. A stage that goes back to the sample from
 //   before the last stage needs no second copy of it: that sample is the present one minus what the last stage added,
-//   which is linear in x and in the history.
+//   which is linear in x, in the history and in the noise.
 // - A corrector (UniPC, SA-Solver) moves x once the new m is known and then predicts from there. The correction is linear
 //   in x and in the history too, so both are one set of coefficients.
-// - What is not linear in x and m will be one more optional field each: the raw model output beside a clipped m (DDIM),
-//   a learned variance that scales z (DDPM).
+// - What is not linear in x and m is an optional field each: the raw model output beside a clipped m (DDIM), a learned
+//   variance that scales z (DDPM).
 
 import { UsageError } from "../errors.ts";
 
@@ -31,6 +32,13 @@ export interface Mix {
   output: number;
 }
 
+/** How a learned variance v scales the noise. */
+export type NoiseScale =
+  /** The factor of z is noise * exp(slope * v). */
+  | { kind: "exponential"; slope: number }
+  /** The factor of z is noise * sqrt(v). */
+  | { kind: "root" };
+
 /** One step of a sampling run as plain coefficients. */
 export interface StepPlan {
   /** The time that the model is asked at, in training steps. */
@@ -45,22 +53,55 @@ export interface StepPlan {
   restore?: Mix;
   /** The factor of x in the new sample. */
   sample: number;
-  /** The factors of the newest m, the one before it and so on in the new sample: 1 to 4 of them, as many as are read. */
+  /**
+   * The factors of the newest m, the one before it and so on in the new sample, at least one. At most three of the factors
+   * behind the first are not 0; the Runge-Kutta start of PNDM looks twelve predictions back.
+   */
   history: number[];
+  /** When given, the factor of the model output in the new sample, as it came and without clip: of DDIM beside a clipped m. */
+  rawOutput?: number;
   /** The factor of z, a standard normal tensor of x's shape, in the new sample. */
   noise: number;
   /** Whether z is drawn from the generator at this step. PyTorch's samplers draw it even where its factor is 0, and later draws shift with it. */
   drawsNoise: boolean;
+  /** When given, the second half of the output's channels, v, scales z element by element. */
+  noiseScale?: NoiseScale;
+  /** When given, z is the fresh draw + previousNoise * the draw of the step before: of single-step SDE solvers, which take the last draw back. */
+  previousNoise?: number;
+}
+
+/** What {@linkcode Scheduler.plan} takes: what diffusers gives to `step()`, so a scheduler that has no such option ignores it. */
+export interface PlanOptions {
+  /** The place in `timesteps` to begin at, of a sample that holds noise of that time: of image to image. */
+  begin?: number;
+  /** How much of DDPM's noise DDIM adds: 0, as when nothing is given, none, 1 all. */
+  eta?: number;
+  /** Whether DDIM takes the noise that fits the clipped sample instead of the predicted one. */
+  useClippedModelOutput?: boolean;
+  /** How many of the last derivatives LMS reads, from 1 to 4. */
+  order?: number;
+  /** The extra noise of Euler, spread over the run (Karras et al., arXiv 2206.00364). */
+  sChurn?: number;
+  /** The lowest noise level at which `sChurn` counts. */
+  sTmin?: number;
+  /** The highest noise level at which `sChurn` counts. */
+  sTmax?: number;
+  /** The standard deviation of the extra noise. */
+  sNoise?: number;
 }
 
 /** What {@linkcode Scheduler.setTimesteps} takes beside the number of steps. */
 export interface TimestepOptions {
   /** The times to ask the model at, the noisiest first; they replace the spacing of the config and the number of steps. */
   timesteps?: readonly number[];
-  /** The noise levels to step through, without the final one; few schedulers take them. */
+  /** The noise levels to step through; few schedulers take them. Euler's end with the final one, UniPC's before it. */
   sigmas?: readonly number[];
   /** The exponent of a shift that depends on the picture's size; only with `useDynamicShifting`. */
   mu?: number;
+  /** How many steps the distilled model was taught with; of LCM, in place of its config's. */
+  originalInferenceSteps?: number;
+  /** The share of the schedule, from its clean end, to spread the steps over; of LCM. */
+  strength?: number;
 }
 
 /** A sampling method with its noise schedule. */
@@ -84,9 +125,9 @@ export interface Scheduler {
   /**
    * Plans the whole run.
    * @returns One plan a model call, in order.
-   * @throws {UsageError} Before `setTimesteps`.
+   * @throws {UsageError} Before `setTimesteps`, or when the run meets a noise level where the method has no value.
    */
-  plan(): StepPlan[];
+  plan(options?: PlanOptions): StepPlan[];
   /**
    * Mixes noise into clean samples.
    * @param original [B, ...] the clean samples.

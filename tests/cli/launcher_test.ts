@@ -110,11 +110,14 @@ Deno.test("pixart gives each command the permissions that it needs and no others
   };
   const hub = "huggingface.co,*.huggingface.co,*.hf.co";
   const none = { write: undefined, net: undefined, ffi: undefined, run: undefined };
-  for (const args of [[], ["help"], ["generate", "--help"], ["doctor"], ["verify", "folder"]]) {
+  for (const args of [[], ["help"], ["generate", "--help"], ["verify", "folder"]]) {
     assert.deepEqual(grants(args), none, args.join(" "));
   }
-  assert.deepEqual(grants(["generate", "x"]), { ...none, write: "", net: hub });
-  assert.deepEqual(grants(["generate", "x"], { HF_ENDPOINT: "http://mirror.example:8080/hub" }), {
+  assert.deepEqual(grants(["doctor"]), { ...none, ffi: "" });
+  assert.deepEqual(grants(["generate", "x"]), { ...none, write: "" });
+  assert.deepEqual(grants(["generate", "x", "--model", machine.folder]), { ...none, write: "" });
+  assert.deepEqual(grants(["generate", "x", "--model", "owner/name"]), { ...none, write: "", net: hub });
+  assert.deepEqual(grants(["generate", "x", "--model=owner/name"], { HF_ENDPOINT: "http://mirror.example:8080/hub" }), {
     ...none,
     write: "",
     net: `${hub},mirror.example:8080`,
@@ -124,7 +127,7 @@ Deno.test("pixart gives each command the permissions that it needs and no others
   assert.deepEqual(grants(["verify", "folder", "--backend=auto"]), { ...none, ffi: "" });
   assert.deepEqual(grants(["verify", "folder"], { PIXART_BACKEND: "dawn" }), { ...none, ffi: "" });
   assert.deepEqual(grants(["verify", "folder", "--backend", "deno"], { PIXART_BACKEND: "dawn" }), none);
-  assert.match(grants(["serve", "--host", "fe80::1"]).net ?? "", /,127\.0\.0\.1,.*,\[fe80::1\]$/);
+  assert.match(grants(["serve", "--host", "fe80::1"]).net ?? "", /^localhost,127\.0\.0\.1,.*,\[fe80::1\]$/);
 });
 
 Deno.test("pixart hands `test` to the runner of the suite", () => {

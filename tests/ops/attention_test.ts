@@ -10,7 +10,7 @@ type Extents = Pick<AttentionOptions, "batch" | "heads" | "headWidth" | "queries
 
 const LOWEST = -3.4028234663852886e38;
 
-// Attention as it is defined, in doubles; sums of scores and mask are rounded to f32, where the lowest float swallows a score.
+// Attention as it is defined, in doubles; but sums of scores and mask are rounded to f32, where the lowest float swallows a score.
 function reference(
   q: Float32Array,
   k: Float32Array,
@@ -28,7 +28,7 @@ function reference(
           let score = 0;
           for (let d = 0; d < headWidth; d++) score += q[q_at + d] * k[(b * keys + j) * C + h * headWidth + d];
           score = score * scale + (bias ? bias[h * (queries + keys - 1) + j - i + queries - 1] : 0);
-          return mask && mask[b * keys + j] < -1e30 ? Math.fround(score + mask[b * keys + j]) : score + (mask?.[b * keys + j] ?? 0);
+          return mask ? Math.fround(score + mask[b * keys + j]) : score;
         });
         const highest = scores.reduce((a, b) => Math.max(a, b));
         const weights = scores.map((score) => Math.exp(score - highest));
@@ -49,7 +49,11 @@ const dense = (rec: Recorder, data: Float32Array, width: number) => {
   return { tensor, stride: width, offset: 0 };
 };
 
-async function compare(extents: Extents, variant: AttentionVariant, mask?: Float32Array, bias?: Float32Array) {
+async function compare(
+  extents: Extents,
+  variant: AttentionVariant,
+  { mask, bias, tolerance = 2e-6 }: { mask?: Float32Array; bias?: Float32Array; tolerance?: number } = {},
+) {
   const { batch, heads, headWidth, queries, keys } = extents, C = heads * headWidth;
   const q = numbers(batch * queries * C, 1, 3), k = numbers(batch * keys * C, 2, 3), v = numbers(batch * keys * C, 3);
   const actual = await run((rec) =>
@@ -62,8 +66,8 @@ async function compare(extents: Extents, variant: AttentionVariant, mask?: Float
   );
   const expected = reference(q, k, v, extents, mask, bias);
   const what = JSON.stringify(extents);
-  assertClose(actual, expected, 5e-6, what);
-  assert.ok(relativeL2(actual, expected) < 2e-6, `${what}: relative L2 ${relativeL2(actual, expected)}`);
+  assertClose(actual, expected, 3 * tolerance, what);
+  assert.ok(relativeL2(actual, expected) < tolerance, `${what}: relative L2 ${relativeL2(actual, expected)}`);
 }
 
 function forVariants(name: string, test: (variant: (headWidth: number) => AttentionVariant) => Promise<void>): void {
@@ -100,7 +104,9 @@ forVariants("adds a mask, and is a plain softmax when all keys are masked", asyn
       const sample = Math.floor(i / keys);
       return (sample === 0 && i % 3 > 0) || (sample === 1 && i % keys === 17) ? 0 : hidden;
     });
-    await compare({ batch, heads: 2, headWidth: 72, queries: 20, keys, scale: 0.1 }, variant(72), mask);
+    // Next to -10000 an f32 score keeps three decimals, so the last sample is only as exact as those.
+    const tolerance = hidden === LOWEST ? 2e-6 : 1e-3;
+    await compare({ batch, heads: 2, headWidth: 72, queries: 20, keys, scale: 0.1 }, variant(72), { mask, tolerance });
   }
 });
 
@@ -108,7 +114,7 @@ forVariants("adds a relative bias", async (variant) => {
   for (const [queries, keys] of [[30, 30], [5, 41], [41, 5]]) {
     const bias = numbers(2 * (queries + keys - 1), 4, 4);
     const mask = Float32Array.from({ length: keys * 2 }, (_, i) => i % keys < keys - 2 ? 0 : LOWEST);
-    await compare({ batch: 2, heads: 2, headWidth: 64, queries, keys, scale: 1 }, variant(64), mask, bias);
+    await compare({ batch: 2, heads: 2, headWidth: 64, queries, keys, scale: 1 }, variant(64), { mask, bias });
   }
 });
 

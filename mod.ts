@@ -1,0 +1,55 @@
+/**
+ * PixArt-α and PixArt-Σ on WebGPU: text becomes tokens, a diffusion transformer denoises latents, a VAE paints pixels, all in
+ * hand-written WGSL.
+ *
+ * Shapes are written in brackets, outermost axis first, with these letters everywhere: `B` batch, `L` caption tokens, `N` image
+ * tokens, `C` width (channels), `H` heads, `D` head width; `h w` the latent grid, `H W` pixels where an image is meant.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+ * const { images } = await pipe.generate("a red apple on a blue background", { seed: 0, numInferenceSteps: 2 });
+ * console.assert((await images[0].encode()).length > 0);
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export { type Backend } from "./src/gpu/backend.ts";
+export { Device, type DeviceOptions } from "./src/gpu/device.ts";
+export { type KernelTime, Profile } from "./src/gpu/profile.ts";
+export { read, readAll } from "./src/gpu/readback.ts";
+export { Recorder } from "./src/gpu/recorder.ts";
+export { type DType, type HostArray, Tensor } from "./src/gpu/tensor.ts";
+
+export { bytesOf, type ByteSource, openBytes } from "./src/io/byte_source.ts";
+export { openWeights } from "./src/io/checkpoint_folder.ts";
+export { decodePng, Image } from "./src/io/image.ts";
+export { encodeSafetensors, openSafetensors } from "./src/io/safetensors.ts";
+export { readFloats, type WeightSource } from "./src/io/weights.ts";
+export { Generator } from "./src/random/generator.ts";
+
+export { cleanCaption, preprocessCaption } from "./src/text/caption.ts";
+export { T5EncoderModel } from "./src/text/t5_encoder.ts";
+export { T5Tokenizer } from "./src/text/tokenizer.ts";
+export { type MicroConditions } from "./src/dit/conditioning.ts";
+export { PixArtTransformer2DModel, type TransformerInputs } from "./src/dit/transformer.ts";
+export { AutoencoderKL } from "./src/vae/autoencoder.ts";
+export { type Tiling } from "./src/vae/tiling.ts";
+export { type DPMSolverMultistepConfig, DPMSolverMultistepScheduler } from "./src/schedulers/dpm_solver_multistep.ts";
+export { type Scheduler, type StepPlan } from "./src/schedulers/scheduler.ts";
+
+export { type PipelineComponents, type PipelineLoadOptions } from "./src/pipelines/components.ts";
+export { DEFAULT_MODEL } from "./src/pipelines/default_model.ts";
+export {
+  type GenerateOptions,
+  type GenerateResult,
+  type HostTensor,
+  type StepInfo,
+} from "./src/pipelines/generate_options.ts";
+export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
+export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";
+export { type EncodedPrompt, type EncodePromptOptions } from "./src/pipelines/prompt_encoding.ts";
+export { verifyFolder, type VerifyReport } from "./src/verify/verify.ts";

@@ -1,0 +1,82 @@
+// solver_step: one step of a sampler, from the model's raw output to the new sample.
+//   output [B or 2B, Cout, h, w]   x [B, C, h, w]   ->   x, in place; history [SLOTS, B, C, h, w], the newest m written
+// With m the prediction that is clipped and restored as the plan says, m1, m2, m3 the ones before it and z fresh noise:
+//   x = sample * x + h0 * m + h1 * m1 + h2 * m2 + h3 * m3 + noise * z
+// Everything that varies is a parameter, so that one pipeline runs every method. Bound by memory: each tensor once.
+
+struct Params {
+  total: u32, // B * C * h * w
+  item: u32, // C * h * w
+  output_item: u32, // Cout * h * w
+  guided: u32,
+  guidance: f32,
+  convert_sample: f32,
+  convert_output: f32,
+  clip: u32, // 0 none, 1 by `max`, 2 by the bound of the batch item
+  max: f32,
+  restores: u32,
+  restore_sample: f32,
+  restore_output: f32,
+  sample: f32,
+  h0: f32,
+  h1: f32,
+  h2: f32,
+  h3: f32,
+  reads: u32, // how many of h0 to h3 count
+  writes: u32, // whether m is kept
+  slot0: u32,
+  slot1: u32,
+  slot2: u32,
+  slot3: u32,
+  noise: f32,
+}
+
+@group(0) @binding(0) var<storage, read> output: array<f32>;
+@group(0) @binding(1) var<storage, read> bound: array<f32>;
+@group(0) @binding(2) var<storage, read> z: array<f32>;
+@group(0) @binding(3) var<storage, read_write> x: array<f32>;
+@group(0) @binding(4) var<storage, read_write> history: array<f32>;
+@group(0) @binding(5) var<uniform> p: Params;
+
+// clamp() may turn a NaN into a number, and a NaN must stay one to be found.
+fn clamp_kept(value: f32, limit: f32) -> f32 {
+  let is_nan = (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
+  return select(clamp(value, -limit, limit), value, is_nan);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let i = id.x + id.y * groups.x * 64u;
+  if (i >= p.total) {
+    return;
+  }
+  let now = x[i];
+  var m = solver_prediction(i, now);
+  if (p.clip == 1u) {
+    m = clamp_kept(m, p.max);
+  } else if (p.clip == 2u) {
+    let limit = bound[i / p.item];
+    m = clamp_kept(m, limit) / limit;
+  }
+  if (p.restores != 0u) {
+    m = p.restore_sample * now + p.restore_output * m;
+  }
+  var next = p.sample * now + p.h0 * m;
+  if (p.reads > 1u) {
+    next += p.h1 * history[p.slot1 * p.total + i];
+  }
+  if (p.reads > 2u) {
+    next += p.h2 * history[p.slot2 * p.total + i];
+  }
+  if (p.reads > 3u) {
+    next += p.h3 * history[p.slot3 * p.total + i];
+  }
+  if (p.noise != 0.0) {
+    next += p.noise * z[i];
+  }
+  // The slot of m may be the one of the oldest prediction, which was read above by this very invocation.
+  if (p.writes != 0u) {
+    history[p.slot0 * p.total + i] = m;
+  }
+  x[i] = next;
+}

@@ -1,0 +1,194 @@
+// The commands and their options. In: the words of the command line. Out: the command run, its exit status; what is wrong with
+// the words in one line.
+
+// deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
+import { Command, CommanderError, InvalidArgumentError, Option } from "npm:commander@15.1.0";
+import packageJson from "../../deno.json" with { type: "json" };
+import { UsageError } from "../errors.ts";
+import type { DoctorFlags } from "./doctor_command.ts";
+import type { GenerateFlags } from "./generate_command.ts";
+import { EXIT, Output, tellError } from "./output.ts";
+import { schedulerNames } from "./schedulers.ts";
+import type { VerifyFlags } from "./verify_command.ts";
+
+// What is started by another program than this one, but is listed with the rest.
+const LAUNCHER_WORDS = { test: "run the test suite", setup: "install what is missing, and print the path of Deno" };
+
+const CLOSING = `
+Examples:
+  ./pixart generate "a red apple on a blue background"
+  ./pixart generate "a panda" --seed 7 --num-images 4 --out pandas/
+  ./pixart doctor`;
+
+function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(
+        least === -Infinity ? "It must be a whole number." : `It must be a whole number from ${least} on.`,
+      );
+    }
+    return value;
+  };
+}
+
+function finiteNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (!Number.isFinite(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a number${least === -Infinity ? "" : ` from ${least} on`}.`);
+    }
+    return value;
+  };
+}
+
+const backendOption = () =>
+  new Option("--backend <name>", "which WebGPU runs the kernels; PIXART_BACKEND when not given")
+    .choices(["deno", "dawn", "auto"]);
+const dtypeOption = (about: string) => new Option("--dtype <type>", about).choices(["f32", "f16"]);
+
+function addCommon(command: Command): Command {
+  return command
+    .option("--json", "print one JSON document on stdout, and all else on stderr")
+    .option("--debug", "when something fails, print where")
+    .helpOption("-h, --help", "print this");
+}
+
+function addGenerate(program: Command, run: Run): void {
+  const positive = wholeNumber(1);
+  const command = program.command("generate").description("make pictures from a prompt")
+    .argument("<prompt>", "what the picture shows, in quotes")
+    .option("--model <folder>", "a checkpoint in diffusers' layout, a folder or URL; the embedded one when not given")
+    .option("--out <path>", "a .png file, or a folder (ends in / or is one); the current folder when not given")
+    .option("--steps <n>", "denoising steps", positive, 20)
+    .option(
+      "--guidance <scale>",
+      "how strongly the prompt pulls; up to 1 is without guidance",
+      finiteNumber(-Infinity),
+      4.5,
+    )
+    .option("--seed <n>", "where the noise comes from; random when not given", wholeNumber(-Infinity))
+    .option("--negative <prompt>", "what the picture must not show")
+    .option("--width <pixels>", "the checkpoint's own when not given", positive)
+    .option("--height <pixels>", "the checkpoint's own when not given", positive)
+    .option("--num-images <n>", "pictures, made as one batch", positive, 1)
+    .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
+    .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 takes half the memory"))
+    .addOption(backendOption())
+    .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
+    .option("--no-clean-caption", "take the prompt as it is written")
+    .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for")
+    .option("--overwrite", "write over files that are there");
+  addCommon(command).action((prompt: string, flags: GenerateFlags) =>
+    run(async (output) => {
+      const { generate } = await import("./generate_command.ts");
+      await generate(prompt, flags, output);
+      return EXIT.ok;
+    })
+  );
+}
+
+function addVerify(program: Command, run: Run): void {
+  const command = program.command("verify").description("compare components with numbers recorded elsewhere")
+    .argument("<dir...>", "folders with a component and its reference numbers")
+    .option(
+      "--tolerance <x>",
+      "largest relative L2 error that passes (default: 1e-4; 1e-3 for a whole pipeline; 1e-2 with f16)",
+      finiteNumber(0),
+    )
+    .addOption(dtypeOption("how weights are kept").default("f32"))
+    .addOption(backendOption());
+  addCommon(command).action((folders: string[], flags: VerifyFlags) =>
+    run(async (output) => {
+      const { verify } = await import("./verify_command.ts");
+      return await verify(folders, flags, output);
+    })
+  );
+}
+
+function addDoctor(program: Command, run: Run): void {
+  const command = program.command("doctor").description(
+    "say what this machine has, and test its kernels",
+  )
+    .addOption(backendOption());
+  addCommon(command).action((flags: DoctorFlags) =>
+    run(async (output) => {
+      const { doctor } = await import("./doctor_command.ts");
+      return await doctor(flags, output);
+    })
+  );
+}
+
+function addLauncherWords(program: Command): void {
+  for (const [name, about] of Object.entries(LAUNCHER_WORDS)) {
+    program.command(name).description(about).argument("[word...]").allowUnknownOption().action(() => {
+      throw new UsageError(`Cannot run ${name} from here as the launcher does it: run ./pixart ${name}`);
+    });
+  }
+}
+
+type Run = (command: (output: Output) => Promise<number>) => Promise<void>;
+
+/** Words before a `--`; behind it they are no options. */
+const optionsOf = (args: readonly string[]) => args.slice(0, args.indexOf("--") < 0 ? undefined : args.indexOf("--"));
+
+/** What commander says of bad words, as one line that ends with where to look. */
+function usageLine(error: CommanderError, command: string | undefined): string {
+  const state = error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ").replace(/\.$/, "");
+  const hint = error.code === "commander.excessArguments" && command === "generate"
+    ? "put the prompt in quotes"
+    : `see ./pixart ${command ? `${command} ` : ""}--help`;
+  return `Cannot run ${command ?? "pixart"} as its arguments must be valid: ${state}; ${hint}`;
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param args Its words, without the program's name.
+ * @returns The exit status: 0, 1 (failed), 2 (bad usage), or 128 and the number of the signal that stopped it.
+ */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  const options = optionsOf(args);
+  const output = new Output(options.includes("--json"));
+  let exitCode: number = EXIT.ok, help = "";
+  const run: Run = async (command) => void (exitCode = await command(output));
+
+  const program = new Command("./pixart").exitOverride().showHelpAfterError(false).configureOutput({
+    writeOut: (text) => void (help += text),
+    writeErr: () => {}, // told below, in one line
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  program.description("Makes pictures from text with PixArt, on WebGPU.")
+    .version(packageJson.version, "--version", "print the version")
+    .helpOption("-h, --help", "print this")
+    .helpCommand("help [command]", "print the help of a command")
+    .addHelpText("after", CLOSING);
+  addGenerate(program, run);
+  addVerify(program, run);
+  addDoctor(program, run);
+  addLauncherWords(program);
+
+  const name = program.commands.find((command) => command.name() === args[0])?.name();
+  try {
+    if (args.every((word) => word === "--json" || word === "--debug")) program.outputHelp();
+    else await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    const isHelp = error instanceof CommanderError && error.exitCode === 0;
+    if (!isHelp) {
+      const told = error instanceof CommanderError
+        ? { kind: "UsageError", message: usageLine(error, name), exitCode: EXIT.usage }
+        : tellError(error);
+      output.log(told.message);
+      if (options.includes("--debug")) console.error(error);
+      output.document({ error: { kind: told.kind, message: told.message }, exitCode: told.exitCode });
+      return told.exitCode;
+    }
+  }
+  if (help) {
+    const text = help.trimEnd();
+    output.print(text);
+    output.document(options.includes("--version") ? { version: packageJson.version } : { help: text });
+  }
+  return exitCode;
+}

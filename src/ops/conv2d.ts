@@ -1,0 +1,100 @@
+// conv2d: 1x1 and 3x3 convolutions over channels-last images, with bias, residual and upsampling in the same kernel.
+
+import commonSource from "../../shaders/conv2d_common.wgsl" with { type: "text" };
+import source from "../../shaders/conv2d.wgsl" with { type: "text" };
+import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
+import { ShapeError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
+import type { KernelSource } from "../gpu/kernel.ts";
+import { linearGroups, type Recorder } from "../gpu/recorder.ts";
+import { formatShape, type Tensor } from "../gpu/tensor.ts";
+import { forWeights, type WeightDType } from "./weight_kernels.ts";
+
+const PORTABLE = forWeights({ name: "conv2d", source, shared: [commonSource] });
+const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared: [commonSource], features: ["subgroups"] });
+
+/** The kernel that suits a device and the workgroups it needs. */
+function variantFor(device: Device, outputs: number, columns: number): [Record<WeightDType, KernelSource>, number] {
+  // The wide kernel makes 32 channels at a time; few channels would leave most of its lanes idle.
+  if (device.subgroupSize === 8 && columns >= 4) return [WIDE, Math.ceil(outputs / 16) * Math.ceil(columns / 8)];
+  return [PORTABLE, Math.ceil(Math.ceil(outputs / 8) * columns / 64)];
+}
+
+/** Rows and columns of zeros around an image, in pixels. */
+export interface Padding {
+  top: number;
+  left: number;
+  bottom: number;
+  right: number;
+}
+
+/** A convolution's geometry and what is fused with it. */
+export interface Conv2dOptions {
+  kernel: 1 | 3;
+  stride: 1 | 2;
+  padding: Padding;
+  /** CO. */
+  outChannels: number;
+  /** [CO] f32. */
+  bias?: Tensor;
+  /** [B, HO, WO, CO] f32; the result is added to it in place. */
+  addTo?: Tensor;
+  /** Reads each pixel of `x` as 2 x 2 pixels. */
+  upsample?: boolean;
+}
+
+/**
+ * Convolves images.
+ *
+ * @param x [B, H, W, CI] f32.
+ * @param w [kernel * kernel * CI, CO rounded up to 4] f32 or f16, made by `packWeight`.
+ * @returns [B, HO, WO, CO] f32 in the recorder's scope; with `addTo`, that tensor.
+ * @throws {ShapeError} when the weight, the bias or the residual does not fit, or the padded image is smaller than the kernel.
+ */
+export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptions): Tensor {
+  const { kernel, stride, padding, outChannels, bias, addTo, upsample = false } = options;
+  if (x.dtype !== "f32" || x.shape.length !== 4 || x.size === 0) {
+    throw new ShapeError(`Cannot convolve ${x} as it must be f32 [B, H, W, C] with elements: it is not`);
+  }
+  const [samples, inHeight, inWidth, channels] = x.shape;
+  const weightShape = [kernel * kernel * channels, Math.ceil(outChannels / 4) * 4];
+  if ((w.dtype !== "f32" && w.dtype !== "f16") || formatShape(w.shape) !== formatShape(weightShape)) {
+    throw new ShapeError(`Cannot convolve ${x} as its packed weight must be floats ${formatShape(weightShape)}: ${w}`);
+  }
+  if (bias && (bias.dtype !== "f32" || bias.size < outChannels)) {
+    throw new ShapeError(`Cannot convolve ${x} to ${outChannels} channels as the bias must be f32[${outChannels}]: ${bias}`);
+  }
+  const [height, width] = upsample ? [inHeight * 2, inWidth * 2] : [inHeight, inWidth];
+  const outHeight = Math.floor((height + padding.top + padding.bottom - kernel) / stride) + 1;
+  const outWidth = Math.floor((width + padding.left + padding.right - kernel) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1) {
+    throw new ShapeError(`Cannot convolve ${x} as a ${kernel}x${kernel} kernel must fit into the padded image: too small`);
+  }
+  const outShape = [samples, outHeight, outWidth, outChannels];
+  if (addTo && (addTo.dtype !== "f32" || formatShape(addTo.shape) !== formatShape(outShape))) {
+    throw new ShapeError(`Cannot convolve ${x} as the residual must be f32${formatShape(outShape)}: ${addTo}`);
+  }
+  const outputs = samples * outHeight * outWidth;
+  const y = addTo ?? rec.tensor(outShape);
+  const [kernels, groups] = variantFor(rec.device, outputs, weightShape[1] / 4);
+  rec.dispatch(
+    rec.device.kernel(kernels[w.dtype], { KERNEL: kernel, HAS_BIAS: !!bias, ADD: !!addTo, UPSAMPLE: upsample }),
+    {
+      bindings: [x, w, bias, y],
+      params: {
+        height,
+        width,
+        channels,
+        out_height: outHeight,
+        out_width: outWidth,
+        out_channels: outChannels,
+        outputs,
+        stride,
+        top: padding.top,
+        left: padding.left,
+      },
+      groups: linearGroups(groups),
+    },
+  );
+  return y;
+}

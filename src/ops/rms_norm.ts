@@ -1,0 +1,36 @@
+// rmsNorm: division by the root mean square of the last axis, times a learned weight (T5's layer norm).
+
+import source from "../../shaders/rms_norm.wgsl" with { type: "text" };
+import { ShapeError } from "../errors.ts";
+import { linearGroups, type Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { forReduction, lanesOf, reductionFor } from "./lane_kernels.ts";
+
+const KERNELS = forReduction({ name: "rms_norm", source });
+
+/**
+ * Divides every row by its root mean square and multiplies it by `weight`.
+ *
+ * @param x [.., C] f32.
+ * @param weight [C] f32.
+ * @param eps Added to the mean square.
+ * @returns [.., C] f32 in the recorder's scope.
+ * @throws {ShapeError} when `weight` is not a row of `x`.
+ */
+export function rmsNorm(rec: Recorder, x: Tensor, weight: Tensor, eps: number): Tensor {
+  const columns = x.shape.at(-1) ?? 0;
+  if (x.dtype !== "f32" || weight.dtype !== "f32" || weight.size !== columns || x.size === 0) {
+    throw new ShapeError(
+      `Cannot normalize ${x} by ${weight} as both must be f32 with the same last axis: they are not`,
+    );
+  }
+  const rows = x.size / columns;
+  const { kernels, workers, rows: rowsPerGroup } = reductionFor(rec.device, KERNELS);
+  const y = rec.tensor(x.shape);
+  rec.dispatch(rec.device.kernel(kernels[lanesOf(columns)], { WORKERS: workers, ROWS: rowsPerGroup }), {
+    bindings: [x, weight, y],
+    params: { rows, columns, eps },
+    groups: linearGroups(Math.ceil(rows / rowsPerGroup)),
+  });
+  return y;
+}

@@ -1,0 +1,84 @@
+// Latents become pictures: scaled, decoded, resized to what was asked for, rounded to pixels, and read back in one wait.
+
+import { NumericError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
+import { readAll } from "../gpu/readback.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { countNonFinite } from "../ops/count_non_finite.ts";
+import { resizeAndCrop } from "../ops/resize_and_crop.ts";
+import { toImage, toPixels } from "../ops/to_pixels.ts";
+import type { AutoencoderKL } from "../vae/autoencoder.ts";
+import type { Tiling } from "../vae/tiling.ts";
+import { resizeAndCropPlan } from "./aspect_ratio_bins.ts";
+import type { HostTensor } from "./generate_options.ts";
+
+/** What decoding gives: pixels packed RGBA8, or numbers in 0..1. */
+export type Decoded =
+  | { kind: "pixels"; pixels: Uint32Array; batch: number; height: number; width: number }
+  | { kind: "numbers"; output: HostTensor };
+
+/** How latents are decoded. */
+export interface DecodeOptions {
+  /** Pixels to resize and crop to, where the picture was painted at another size. */
+  height?: number;
+  width?: number;
+  /** Packed pixels, or numbers in one of two layouts. */
+  layout: "pixels" | "nchw" | "nhwc";
+  /** Decodes in tiles; without it, tiles are used where a whole image does not fit the device. */
+  tiling?: Tiling;
+}
+
+/** Names of stages whose numbers are checked on the way, with how many of them are not finite. */
+export interface StageCheck {
+  stage: string;
+  /** u32 [1] */
+  count: Tensor;
+}
+
+/** Reads tensors after checking that no stage made a NaN or an infinity. */
+export async function readChecked(device: Device, checks: readonly StageCheck[], tensor: Tensor) {
+  const [result, ...counts] = await readAll(device, [tensor, ...checks.map(({ count }) => count)]);
+  checks.forEach(({ stage }, i) => {
+    const count = counts[i][0];
+    if (count > 0) {
+      throw new NumericError(`Cannot go on as ${stage} must be finite: ${count} numbers are NaN or infinite`);
+    }
+  });
+  return result;
+}
+
+/**
+ * Decodes latents to pictures.
+ *
+ * @param latents [B, 4, h, w] as the denoising left them.
+ * @param checks Stages before this one that are checked in the same wait.
+ * @throws {NumericError} naming the first stage with a NaN or an infinity.
+ */
+export async function decodeLatents(
+  device: Device,
+  vae: AutoencoderKL,
+  latents: Tensor,
+  { height, width, layout, tiling }: DecodeOptions,
+  checks: readonly StageCheck[] = [],
+): Promise<Decoded> {
+  const rec = new Recorder(device);
+  using _scope = rec.scope();
+  const { scalingFactor, shiftFactor } = vae.config;
+  const [batch, , h, w] = latents.shape;
+  const painted = { height: h * vae.scaleFactor, width: w * vae.scaleFactor };
+  const wanted = { height: height ?? painted.height, width: width ?? painted.width };
+  const tiles = tiling ?? (vae.fitsWhole(batch, painted.height, painted.width) ? undefined : vae.defaultTiling);
+  let image = vae.decode(rec, latents, { scale: 1 / scalingFactor, shift: shiftFactor, tiling: tiles });
+  const all = [...checks, { stage: "the decoded image", count: countNonFinite(rec, image) }];
+  if (wanted.height !== painted.height || wanted.width !== painted.width) {
+    const plan = resizeAndCropPlan(painted.height, painted.width, wanted.height, wanted.width);
+    image = rec.replace(image, (image) => resizeAndCrop(rec, image, { ...plan, ...wanted }));
+  }
+  const result = layout === "pixels" ? toPixels(rec, image) : toImage(rec, image, layout);
+  rec.submit();
+  const data = await readChecked(device, all, result);
+  return layout === "pixels"
+    ? { kind: "pixels", pixels: data as Uint32Array, batch, ...wanted }
+    : { kind: "numbers", output: { data: data as Float32Array, shape: result.shape } };
+}

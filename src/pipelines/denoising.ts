@@ -1,0 +1,71 @@
+// The denoising loop: noise becomes latents, one submit a step. In: latents, an encoded prompt and a scheduler's plan.
+// Out: the same latents, denoised in place. Nothing comes back from the GPU on the way.
+
+import type { Device } from "../gpu/device.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { MicroConditions } from "../dit/conditioning.ts";
+import type { PixArtTransformer2DModel } from "../dit/transformer.ts";
+import { SolverState } from "../ops/solver_step.ts";
+import type { StepPlan } from "../schedulers/scheduler.ts";
+import type { StepInfo } from "./generate_options.ts";
+import type { NoiseSource } from "./noise_source.ts";
+import type { EncodedPrompt } from "./prompt_encoding.ts";
+
+/** What a run of denoising needs. */
+export interface DenoiseOptions {
+  /** [B, 4, h, w] the noise to start from; updated in place. */
+  latents: Tensor;
+  prompt: EncodedPrompt;
+  /** The scheduler's steps. */
+  plan: readonly StepPlan[];
+  guidanceScale: number;
+  /** Where schedulers that add noise at each step draw it from. */
+  noise: NoiseSource;
+  /** Size conditions, the same for all images: PixArt-α 1024. */
+  micro?: { resolution: readonly [number, number]; aspectRatio: number };
+  signal?: AbortSignal;
+}
+
+/**
+ * Denoises latents step by step. Two steps at most are under way at once, so that progress is real and a cancel takes effect
+ * within a step, while the GPU never waits for the host.
+ *
+ * @returns After each step, how far the run is; leaving the loop early frees everything.
+ * @throws The signal's reason when it was aborted.
+ */
+export async function* denoise(
+  device: Device,
+  transformer: PixArtTransformer2DModel,
+  { latents, prompt, plan, guidanceScale, noise, micro, signal }: DenoiseOptions,
+): AsyncGenerator<StepInfo> {
+  using scope = device.arena.scope();
+  const [batch, channels, height, width] = latents.shape;
+  const setup = new Recorder(device).within(scope);
+  const caption = transformer.encodeCaption(setup, prompt.embeds, prompt.mask);
+  const conditions: MicroConditions | undefined = micro && {
+    resolution: plan.map(() => micro.resolution),
+    aspectRatio: plan.map(() => micro.aspectRatio),
+  };
+  const times = transformer.encodeTimes(setup, plan.map(({ timestep }) => timestep), conditions);
+  const solver = new SolverState(scope, latents, plan);
+  setup.submit();
+  let under = Promise.resolve();
+  for (const [row, step] of plan.entries()) {
+    signal?.throwIfAborted();
+    const rec = new Recorder(device);
+    const recording = rec.scope();
+    const output = transformer.predict(rec, latents, caption, times, { row, inputScale: step.inputScale, channels });
+    const z = step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined;
+    solver.step(rec, step, output, {
+      guidanceScale: prompt.guided ? guidanceScale : undefined,
+      noise: z && step.noise !== 0 ? rec.upload(z, latents.shape) : undefined,
+    });
+    rec.submit();
+    recording.dispose();
+    await under;
+    under = device.gpu.queue.onSubmittedWorkDone().then(() => {});
+    yield { step: row + 1, steps: plan.length, timestep: step.timestep };
+  }
+  signal?.throwIfAborted();
+}

@@ -1,0 +1,42 @@
+// What a picture says of itself: enough to make it again. In: a call's options. Out: text for the PNG.
+
+import type { Scheduler } from "../schedulers/scheduler.ts";
+
+/** A picture's origin. */
+export interface PictureOrigin {
+  prompt?: string;
+  negativePrompt?: string;
+  /** The seed of this picture, or of the batch it is in. */
+  seed?: number;
+  /** Its place in the batch, from 0; with one seed for all, the place decides the noise. */
+  index: number;
+  batch: number;
+  numInferenceSteps: number;
+  guidanceScale: number;
+  scheduler: Scheduler;
+  model: string;
+  dtype: string;
+  width: number;
+  height: number;
+}
+
+/** Keyword to text, for the chunks of a PNG; keys are diffusers' argument names. */
+export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
+  const { prompt, negativePrompt, seed, index, batch, scheduler } = origin;
+  const entries: [string, string | undefined][] = [
+    ["prompt", prompt],
+    ["negative_prompt", negativePrompt],
+    ["seed", seed?.toString()],
+    ["image_index", batch > 1 ? `${index}` : undefined],
+    ["batch_size", batch > 1 ? `${batch}` : undefined],
+    ["num_inference_steps", `${origin.numInferenceSteps}`],
+    ["guidance_scale", `${origin.guidanceScale}`],
+    ["scheduler", scheduler.constructor.name],
+    ["model", origin.model],
+    ["dtype", origin.dtype],
+    ["width", `${origin.width}`],
+    ["height", `${origin.height}`],
+    ["Software", "pixart-webgpu"],
+  ];
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}

@@ -1,0 +1,32 @@
+// PixArt-Σ's pipeline: 300 tokens, SDXL's VAE, sizes from 256 pixels to 2K.
+
+import { binTableFor } from "./aspect_ratio_bins.ts";
+import { loadComponents, type PipelineLoadOptions } from "./components.ts";
+import { TextToImagePipeline, type TextToImageTraits } from "./text_to_image.ts";
+
+/**
+ * Text to image with PixArt-Σ.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+ * const { images } = await pipe.generate("a red apple on a blue background", { seed: 0, numInferenceSteps: 2 });
+ * console.assert(images[0].width === 64);
+ * ```
+ */
+export class PixArtSigmaPipeline extends TextToImagePipeline {
+  protected readonly traits: TextToImageTraits = { maxSequenceLength: 300, bins: binTableFor };
+
+  /**
+   * Loads a pipeline from a folder in diffusers' layout.
+   *
+   * @param folder A path or URL with `model_index.json`.
+   * @throws {ConfigError} when the folder holds another kind of model.
+   * @throws {WeightsError} when a file is missing or broken.
+   */
+  static async fromPretrained(folder: string, options: PipelineLoadOptions = {}): Promise<PixArtSigmaPipeline> {
+    const { components, owned } = await loadComponents(folder, options);
+    return new PixArtSigmaPipeline(components).owning(owned, folder);
+  }
+}

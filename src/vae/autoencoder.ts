@@ -1,0 +1,130 @@
+// AutoencoderKL: latents become images and images latents. In and out: [B, C, H, W], as diffusers has them; inside, images are
+// [B, H, W, C]. Activations stay f32, since SDXL's VAE overflows halves.
+
+import { ShapeError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { joinPath, readJson } from "../io/byte_source.ts";
+import { openWeights } from "../io/checkpoint_folder.ts";
+import type { WeightSource } from "../io/weights.ts";
+import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
+import { toChannelsLast } from "../ops/channels.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
+import { type AutoencoderConfig, parseAutoencoderConfig } from "./config.ts";
+import { Decoder } from "./decoder.ts";
+import { Encoder } from "./encoder.ts";
+import { decodeTiled, defaultTiling, type Tiling } from "./tiling.ts";
+
+/** The variational autoencoder of Stable Diffusion and SDXL. */
+export class AutoencoderKL implements Disposable {
+  readonly #parameters: ParameterSet;
+  readonly #encoder: Encoder;
+  readonly #decoder: Decoder;
+
+  private constructor(readonly device: Device, readonly config: AutoencoderConfig, dtype: WeightDType) {
+    this.#parameters = new ParameterSet(device, "AutoencoderKL", dtype);
+    this.#encoder = new Encoder(this.#parameters, config);
+    this.#decoder = new Decoder(this.#parameters, config);
+  }
+
+  /**
+   * Builds the network and loads its weights.
+   *
+   * @throws {WeightsError} when the checkpoint is not this network's.
+   */
+  static async fromWeights(
+    device: Device,
+    config: AutoencoderConfig,
+    source: WeightSource,
+    { dtype = "f16", ...load }: LoadOptions & { dtype?: WeightDType } = {},
+  ): Promise<AutoencoderKL> {
+    const model = new AutoencoderKL(device, config, dtype);
+    await model.#parameters.load(source, load);
+    return model;
+  }
+
+  /**
+   * Loads a model from a folder in diffusers' layout.
+   *
+   * @param folder A path or URL with `config.json` and `diffusion_pytorch_model.safetensors`.
+   * @example
+   * ```ts ignore
+   * const vae = await AutoencoderKL.fromPretrained("sigma-1024", { device, subfolder: "vae" });
+   * ```
+   */
+  static async fromPretrained(
+    folder: string,
+    { device, subfolder = "", ...options }: LoadOptions & { device: Device; subfolder?: string; dtype?: WeightDType },
+  ): Promise<AutoencoderKL> {
+    const home = joinPath(folder, subfolder);
+    const config = parseAutoencoderConfig(await readJson(joinPath(home, "config.json")));
+    using source = await openWeights(home, "diffusion_pytorch_model");
+    return await AutoencoderKL.fromWeights(device, config, source, options);
+  }
+
+  /** Pixels a latent pixel stands for, along one axis. */
+  get scaleFactor(): number {
+    return 2 ** (this.config.blockOutChannels.length - 1);
+  }
+
+  /** Frees its weights. */
+  dispose(): void {
+    this.#parameters.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Whether an image of this many pixels can be decoded whole: each activation must fit one binding. */
+  fitsWhole(batch: number, height: number, width: number): boolean {
+    // Full-size images have as many channels as the two outermost levels; the level below is a quarter of the size.
+    const widest = Math.max(...this.config.blockOutChannels.slice(0, 2));
+    return batch * height * width * widest * 4 <= this.device.limits.maxStorageBufferBindingSize;
+  }
+
+  /**
+   * Decodes latents.
+   *
+   * @param latents [B, latentChannels, h, w], unscaled unless `scale` and `shift` undo the scaling: z = scale * x + shift.
+   * @param options `tiling` decodes tile by tile; needed where a whole image does not fit the device.
+   * @returns [B, H, W, outChannels], about -1..1, in the recorder's scope.
+   * @throws {ShapeError} when the latents are not this model's.
+   */
+  decode(
+    rec: Recorder,
+    latents: Tensor,
+    { scale, shift, tiling }: { scale?: number; shift?: number; tiling?: Tiling } = {},
+  ): Tensor {
+    this.#check("decode latents", latents, this.config.latentChannels);
+    return rec.scoped(() => {
+      const channelsLast = toChannelsLast(rec, latents, { scale, shift });
+      const decode = (tile: Tensor) => this.#decoder.forward(rec, tile);
+      return tiling ? decodeTiled(rec, channelsLast, tiling, decode) : decode(channelsLast);
+    });
+  }
+
+  /** diffusers' tiling for this model. */
+  get defaultTiling(): Tiling {
+    return defaultTiling(this.config.sampleSize, this.scaleFactor);
+  }
+
+  /**
+   * Encodes an image to the moments of its latents.
+   *
+   * @param image [B, inChannels, H, W] in -1..1, H and W multiples of the scale factor.
+   * @returns [B, h, w, 2 * latentChannels]: means, then log-variances before they are clamped, in the recorder's scope.
+   * @throws {ShapeError} when the image is not this model's.
+   */
+  encode(rec: Recorder, image: Tensor): Tensor {
+    this.#check("encode image", image, this.config.inChannels);
+    return rec.scoped(() => this.#encoder.forward(rec, toChannelsLast(rec, image)));
+  }
+
+  #check(verb: string, tensor: Tensor, channels: number): void {
+    if (tensor.shape.length !== 4 || tensor.dim(1) !== channels) {
+      throw new ShapeError(`Cannot ${verb} ${tensor} as it must be [B, ${channels}, H, W]: another shape`);
+    }
+  }
+}

@@ -1,0 +1,110 @@
+// Trust in a port: runs a component beside numbers that were recorded elsewhere. In: a folder with the component and its
+// reference numbers. Out: a report with a row for each output, and whether all of them are as they should be.
+
+import { UsageError } from "../errors.ts";
+import type { Backend } from "../gpu/backend.ts";
+import { Device } from "../gpu/device.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
+import type { OutputReport } from "./compare.ts";
+import { type ComponentKind, findComponent } from "./component.ts";
+import type { Verifier, VerifyRun } from "./run.ts";
+import { verifyAutoencoder } from "./verify_autoencoder.ts";
+import { verifyGenerator } from "./verify_generator.ts";
+import { verifyPipeline } from "./verify_pipeline.ts";
+import { verifySchedulers } from "./verify_schedulers.ts";
+import { verifyCaptions, verifyTokenizer } from "./verify_text.ts";
+import { verifyTextEncoder } from "./verify_text_encoder.ts";
+import { verifyTransformer } from "./verify_transformer.ts";
+
+export type { OutputReport } from "./compare.ts";
+
+/** How to verify. */
+export interface VerifyOptions {
+  /** The device to run on; one is opened, and closed again, when it is not given and the component needs one. */
+  device?: Device;
+  /** Which WebGPU the opened device is of. */
+  backend?: Backend;
+  /** The largest relative L2 error that passes; 1e-4 for a component, 1e-3 for a whole pipeline, 1e-2 for both with f16 weights. */
+  tolerance?: number;
+  /** How weights are kept. */
+  dtype?: WeightDType;
+  /** Told what is being done, in words. */
+  onProgress?: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+/** What a verification found. */
+export interface VerifyReport {
+  folder: string;
+  /** The component's class, or what it is where it has none. */
+  component: string;
+  /** The tolerance that was applied. */
+  tolerance: number;
+  outputs: OutputReport[];
+  /** Whether every output is ok. */
+  ok: boolean;
+  seconds: number;
+}
+
+const VERIFIERS: Record<ComponentKind, Verifier> = {
+  "transformer": verifyTransformer,
+  "autoencoder": verifyAutoencoder,
+  "text encoder": verifyTextEncoder,
+  "schedulers": verifySchedulers,
+  "generator": verifyGenerator,
+  "tokenizer": verifyTokenizer,
+  "captions": verifyCaptions,
+  "pipeline": verifyPipeline,
+};
+
+const F32_TOLERANCE = 1e-4, F32_PIPELINE_TOLERANCE = 1e-3, F16_TOLERANCE = 1e-2;
+
+/**
+ * Runs the component of a folder and compares its outputs with the recorded ones.
+ *
+ * @param dir A path or URL of a folder with a component and its reference numbers: `config.json`, weights and
+ * `io.safetensors`, or a scheduler's, tokenizer's or pipeline's index.
+ * @returns A row for each recorded output; one that cannot be computed here is a row that failed.
+ * @throws {ConfigError} when the folder holds nothing that is known.
+ * @throws {WeightsError} when a file or an input is missing or broken.
+ * @throws {UsageError} when the tolerance is not a number from 0 on.
+ * @example
+ * ```ts
+ * import { verifyFolder } from "./src/verify/verify.ts";
+ * const { ok } = await verifyFolder("tests/golden/captions");
+ * console.assert(ok);
+ * ```
+ */
+export async function verifyFolder(dir: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const started = performance.now();
+  const { dtype = "f32", signal, onProgress } = options;
+  if (options.tolerance !== undefined && !(options.tolerance >= 0)) {
+    throw new UsageError(`Cannot verify ${dir} as the tolerance must be a number from 0 on: ${options.tolerance}`);
+  }
+  const { kind, name } = await findComponent(dir);
+  const tolerance = options.tolerance ??
+    (dtype !== "f32" ? F16_TOLERANCE : kind === "pipeline" ? F32_PIPELINE_TOLERANCE : F32_TOLERANCE);
+  let { device } = options;
+  const run: VerifyRun = {
+    folder: dir,
+    dtype,
+    tolerance,
+    signal,
+    progress(text) {
+      signal?.throwIfAborted();
+      onProgress?.(text);
+    },
+    async device() {
+      return device ??= await Device.open({ backend: options.backend });
+    },
+  };
+  try {
+    const outputs = await VERIFIERS[kind](run);
+    const ok = outputs.length > 0 && outputs.every((output) => output.ok);
+    return { folder: dir, component: name, tolerance, outputs, ok, seconds: (performance.now() - started) / 1000 };
+  } finally {
+    // The caller's device is left as it was, without the buffers that were kept for reuse.
+    if (options.device) options.device.arena.trim();
+    else device?.dispose();
+  }
+}

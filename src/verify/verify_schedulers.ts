@@ -1,0 +1,110 @@
+// Verifies schedulers. In: a folder with an index of runs and a recorded trace of each. Out: a row for each recorded number of
+// each run: its times, noise levels, samples after every step, and noised samples.
+
+import { ConfigError, UsageError } from "../errors.ts";
+import { joinPath, readJson } from "../io/byte_source.ts";
+import { DPMSolverMultistepScheduler } from "../schedulers/dpm_solver_multistep.ts";
+import type { Scheduler, StepPlan, TimestepOptions } from "../schedulers/scheduler.ts";
+import { compareExactly, compareFloats, notCompared, type OutputReport } from "./compare.ts";
+import { Reference } from "./reference.ts";
+import type { VerifyRun } from "./run.ts";
+import { runTrace } from "./scheduler_trace.ts";
+
+/** The schedulers that there are. */
+const SCHEDULERS: Record<string, (config: unknown) => Scheduler> = {
+  DPMSolverMultistepScheduler: (config) => DPMSolverMultistepScheduler.fromConfig(config),
+};
+
+/** What the index says of one run. */
+interface Entry {
+  scheduler: string;
+  num_inference_steps: number;
+  config: Record<string, unknown>;
+  step?: Record<string, unknown>;
+  set_timesteps?: Record<string, unknown>;
+  init_noise_sigma?: number;
+}
+
+const TIMESTEP_OPTIONS = ["timesteps", "sigmas", "mu"];
+
+/** Runs every entry of `index.json` on the GPU, with the model that its trace was recorded with. */
+export async function verifySchedulers(run: VerifyRun): Promise<OutputReport[]> {
+  const path = joinPath(run.folder, "index.json");
+  const entries = Object.entries(await readJson(path) as Record<string, Entry>);
+  const rows: OutputReport[] = [];
+  for (const [name, entry] of entries) {
+    if (typeof entry.num_inference_steps !== "number" || typeof entry.config !== "object" || entry.config === null) {
+      throw new ConfigError(
+        `Cannot verify by ${path} as ${name} must have num_inference_steps and a config: it has not`,
+      );
+    }
+    run.progress(`running ${name}`);
+    const prepared = prepare(entry);
+    if (typeof prepared === "string") {
+      rows.push(notCompared(name, prepared));
+      continue;
+    }
+    using io = await Reference.open(run.folder, `${name}.safetensors`);
+    const found = await verifyEntry(run, io, entry, prepared);
+    rows.push(...found.map((row) => ({ ...row, name: `${name}/${row.name}` })));
+  }
+  return rows;
+}
+
+/** A scheduler ready to run with its plan, or why there is none. */
+function prepare(entry: Entry): { scheduler: Scheduler; plan: StepPlan[] } | string {
+  const make = Object.hasOwn(SCHEDULERS, entry.scheduler) ? SCHEDULERS[entry.scheduler] : undefined;
+  if (!make) return `not implemented: ${entry.scheduler}`;
+  const options = entry.set_timesteps ?? {};
+  const unknown = [
+    ...Object.keys(entry.step ?? {}).map((key) => `step(${key})`),
+    ...Object.keys(options).filter((key) => !TIMESTEP_OPTIONS.includes(key)).map((key) => `set_timesteps(${key})`),
+  ];
+  if (unknown.length > 0) return `not implemented: ${unknown.join(", ")} of ${entry.scheduler}`;
+  try {
+    const scheduler = make(entry.config);
+    scheduler.setTimesteps(entry.num_inference_steps, options as TimestepOptions);
+    return { scheduler, plan: scheduler.plan() };
+  } catch (error) {
+    if (error instanceof ConfigError || error instanceof UsageError) return error.message;
+    throw error;
+  }
+}
+
+async function verifyEntry(
+  run: VerifyRun,
+  io: Reference,
+  entry: Entry,
+  { scheduler, plan }: { scheduler: Scheduler; plan: StepPlan[] },
+): Promise<OutputReport[]> {
+  const rows: OutputReport[] = [];
+  const list = (data: readonly number[]) => ({ data, shape: [data.length] });
+  if (entry.init_noise_sigma !== undefined) {
+    const [ours, reference] = [list([scheduler.initNoiseSigma]), list([entry.init_noise_sigma])];
+    rows.push(compareFloats("init_noise_sigma", ours, reference, run.tolerance));
+  }
+  if (io.has("timesteps")) {
+    const reference = await io.floats("timesteps");
+    // A whole number that is off by one is another step, however small that is beside all of them.
+    const whole = reference.data.every(Number.isInteger);
+    rows.push(
+      whole
+        ? compareExactly("timesteps", scheduler.timesteps, reference.data)
+        : compareFloats("timesteps", list(scheduler.timesteps), reference, run.tolerance),
+    );
+  }
+  if (io.has("sigmas")) {
+    rows.push(compareFloats("sigmas", list(scheduler.sigmas), await io.floats("sigmas"), run.tolerance));
+  }
+  rows.push(...await runTrace(run, io, plan, String(entry.config.variance_type).startsWith("learned")));
+  if (io.has("add.out")) rows.push(await verifyAddNoise(run, io, scheduler));
+  return rows;
+}
+
+async function verifyAddNoise(run: VerifyRun, io: Reference, scheduler: Scheduler): Promise<OutputReport> {
+  const sample = await io.floats("add.sample");
+  const noise = await io.floats("add.noise");
+  const timesteps = await io.floats("add.timesteps");
+  const data = scheduler.addNoise(sample.data, noise.data, Array.from(timesteps.data));
+  return compareFloats("add.out", { data, shape: sample.shape }, await io.floats("add.out"), run.tolerance);
+}

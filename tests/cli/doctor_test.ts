@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import packageJson from "../../deno.json" with { type: "json" };
+import { linesOf, pixart } from "./_cli.ts";
+
+Deno.test("doctor() reports the machine, the adapter, the kernels and a self-test that passes", async () => {
+  const { code, stdout, stderr } = await pixart(["doctor", "--json"]);
+  assert.equal(code, 0, stderr);
+  const report = JSON.parse(stdout);
+  assert.equal(report.ok, true);
+  assert.equal(report.version, packageJson.version);
+  assert.equal(report.machine.deno, Deno.version.deno);
+  assert.ok(report.machine.memory.total > 0 && report.machine.cores > 0);
+  const [used, other] = report.backends;
+  assert.equal(used.needed, true);
+  assert.equal(other.needed, false);
+  const { adapter, kernels, selfTest } = used;
+  assert.ok(adapter.description.length > 0);
+  assert.equal(typeof adapter.features["shader-f16"], "boolean");
+  assert.ok(adapter.limits.maxStorageBufferBindingSize >= 2 ** 27);
+  assert.ok(Object.values(kernels).every((name) => typeof name === "string" && name !== ""));
+  assert.deepEqual(
+    selfTest.rows.map(({ op }: { op: string }) => op.split(",")[0]),
+    ["matmul", "matmul", "attention", "layerNorm", "conv2d"],
+  );
+  for (const { op, maxError, ok } of selfTest.rows) {
+    assert.ok(ok && maxError > 0 && maxError < 1e-5, `${op}: ${maxError}`);
+  }
+});
+
+Deno.test("doctor() prints the same for people", async () => {
+  const { code, stdout } = await pixart(["doctor", "--backend", Deno.env.get("PIXART_BACKEND") ?? "deno"]);
+  assert.equal(code, 0);
+  for (
+    const line of [/^machine: /, /^ +adapter +\S/, /^ +limits +maxBufferSize/, /^ +kernels +matmul/, /self-test ok/]
+  ) {
+    assert.ok(linesOf(stdout).some((one) => line.test(one)), `${line}:\n${stdout}`);
+  }
+});
+
+Deno.test("doctor() exits 2 when PIXART_BACKEND names no backend", async () => {
+  const { code, stdout, stderr } = await pixart(["doctor", "--json"], { env: { PIXART_BACKEND: "cuda" } });
+  assert.equal(code, 2);
+  assert.match(stderr, /backend "cuda"/);
+  assert.equal(JSON.parse(stdout).exitCode, 2);
+});
+
+Deno.test("doctor() exits 1 when the backend asked for cannot be loaded", async () => {
+  // Without the permission for native code Dawn cannot be.
+  const { code, stdout } = await pixart(["doctor", "--backend", "dawn", "--json"], { env: { PIXART_BACKEND: "deno" } });
+  assert.equal(code, 1);
+  const { ok, backends } = JSON.parse(stdout);
+  assert.equal(ok, false);
+  assert.match(backends[0].error, /Cannot open Dawn/);
+});

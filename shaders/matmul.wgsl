@@ -5,6 +5,8 @@
 
 const_assert ROWS >= 1u && COLUMNS4 >= 1u;
 
+alias Input = f32;
+
 fn input(index: u32) -> f32 {
   let value = x[index];
   if (INPUT_SILU) {

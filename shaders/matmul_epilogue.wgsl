@@ -27,7 +27,7 @@ const WITH_MULTIPLY = 8u;
 const WITH_ADD = 16u;
 const WITH_GATE = 32u;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Input>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read> multiply: array<f32>;

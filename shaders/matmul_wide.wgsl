@@ -1,53 +1,82 @@
-// matmul: y = x w, for devices that are wide CPUs underneath: a subgroup of 8 lanes owns ROWS rows by 32 columns.
-//   x [M, K]   w [K, 4 * columns4]   ->   y [M, N]
-// 2 M K N FLOP. There a load costs many times a multiply-add and cached addresses save nothing, so that loads per multiply-add are
-// what bounds it: every lane loads one number of x for 8 steps of k, and the others get it by broadcast. The weights of those
-// 8 steps stay at hand while the rows pass by. Bindings and the end: matmul_epilogue.wgsl.
+// matmul: y = x w, for wide CPUs that pose as GPUs: a subgroup of 8 lanes owns 8 TILES rows by 32 columns.
+//   x [M, K], K a multiple of 4   w [K, 4 * columns4]   ->   y [M, N]
+// 2 M K N FLOP. There a load costs many times a multiply-add, a vec4 hardly more than a number, and neighbours that read one
+// address pay each: so each lane loads a quad of x for one of 8 rows, and the others get it by broadcast. A step takes 4 of k and
+// no more, for the code of a load is long and the loop should stay in the instruction cache (32 KiB).
+// Bindings and the end: matmul_epilogue.wgsl.
 
-const LANES = 8u;
+const_assert TILES == 1u || TILES == 4u;
 
-fn input(index: u32) -> f32 {
-  let value = x[index];
+alias Input = vec4<f32>;
+alias Tile = array<vec4<f32>, 8>; // 8 rows by 4 columns
+alias Weights = array<vec4<f32>, 4>; // 4 steps of k by 4 columns
+
+fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Weights) -> vec4<f32> {
+  return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
+}
+
+// Adds 4 steps of k to 8 rows; the quad of x of row r is with lane r.
+fn advance(tile: ptr<function, Tile>, a: vec4<f32>, b: Weights) {
+  (*tile)[0] = advance_row((*tile)[0], subgroupBroadcast(a, 0u), b);
+  (*tile)[1] = advance_row((*tile)[1], subgroupBroadcast(a, 1u), b);
+  (*tile)[2] = advance_row((*tile)[2], subgroupBroadcast(a, 2u), b);
+  (*tile)[3] = advance_row((*tile)[3], subgroupBroadcast(a, 3u), b);
+  (*tile)[4] = advance_row((*tile)[4], subgroupBroadcast(a, 4u), b);
+  (*tile)[5] = advance_row((*tile)[5], subgroupBroadcast(a, 5u), b);
+  (*tile)[6] = advance_row((*tile)[6], subgroupBroadcast(a, 6u), b);
+  (*tile)[7] = advance_row((*tile)[7], subgroupBroadcast(a, 7u), b);
+}
+
+fn input(row: u32, quad: u32) -> vec4<f32> {
+  let value = x[min(row, p.rows - 1u) * (p.depth / 4u) + quad];
   if (INPUT_SILU) {
-    return value / (1.0 + exp(-value));
+    return silu(value);
   }
   return value;
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(8)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let tile = group.x + group.y * groups.x;
-  let first_row = tile / p.column_groups * ROWS;
-  let column4 = tile % p.column_groups * LANES + lane;
-  let column_at = min(column4, p.columns4 - 1u);
-  let last_row = p.rows - 1u;
-  let last_k = p.depth - 1u;
-  var sums: array<vec4<f32>, ROWS>;
-  for (var k = 0u; k < p.depth; k += LANES) {
-    var b = array<vec4<f32>, LANES>();
-    for (var i = 0u; i < LANES; i++) {
-      b[i] = weight4(w[min(k + i, last_k) * p.columns4 + column_at]);
-    }
-    let k_at = min(k + lane, last_k);
-    for (var r = 0u; r < ROWS; r++) {
-      let a = select(0.0, input(min(first_row + r, last_row) * p.depth + k_at), k + lane < p.depth);
-      var sum = sums[r];
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 0u)), b[0], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 1u)), b[1], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 2u)), b[2], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 3u)), b[3], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 4u)), b[4], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 5u)), b[5], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 6u)), b[6], sum);
-      sum = fma(vec4<f32>(subgroupBroadcast(a, 7u)), b[7], sum);
-      sums[r] = sum;
+  let first_row = tile / p.column_groups * TILES * 8u;
+  let column4 = tile % p.column_groups * 8u + lane;
+  let row = first_row + lane;
+  var t0 = Tile();
+  var t1 = Tile();
+  var t2 = Tile();
+  var t3 = Tile();
+  var w_at = min(column4, p.columns4 - 1u);
+  for (var quad = 0u; quad < p.depth / 4u; quad++) {
+    let b = Weights(
+      weight4(w[w_at]),
+      weight4(w[w_at + p.columns4]),
+      weight4(w[w_at + 2u * p.columns4]),
+      weight4(w[w_at + 3u * p.columns4]),
+    );
+    w_at += 4u * p.columns4;
+    advance(&t0, input(row, quad), b);
+    if (TILES > 1u) {
+      advance(&t1, input(row + 8u, quad), b);
+      advance(&t2, input(row + 16u, quad), b);
+      advance(&t3, input(row + 24u, quad), b);
     }
   }
-  for (var r = 0u; r < ROWS; r++) {
-    finish(first_row + r, column4, sums[r]);
+  var sums: array<vec4<f32>, 8u * TILES>;
+  for (var i = 0u; i < 8u; i++) {
+    sums[i] = t0[i];
+    if (TILES > 1u) {
+      sums[8u % (8u * TILES) + i] = t1[i];
+      sums[16u % (8u * TILES) + i] = t2[i];
+      sums[24u % (8u * TILES) + i] = t3[i];
+    }
+  }
+  // A loop that is not unrolled, because its end is not known: the end of a sum is long, and would be compiled once a row.
+  let count = min(TILES * 8u, p.rows - first_row);
+  for (var i = 0u; i < count; i++) {
+    finish(first_row + i, column4, sums[i]);
   }
 }

@@ -2,7 +2,7 @@
 // and how a self-test went.
 
 import { PixArtError, UsageError } from "../errors.ts";
-import { type Backend, SUBGROUP_MATRIX } from "../gpu/backend.ts";
+import { type Backend, openBackend, SUBGROUP_MATRIX } from "../gpu/backend.ts";
 import { Device } from "../gpu/device.ts";
 import { attentionVariant } from "../ops/attention_variants.ts";
 import { matmulVariant } from "../ops/matmul_variants.ts";
@@ -43,12 +43,21 @@ export interface BackendReport {
   backend: string;
   /** Whether it is the one that would run. */
   needed: boolean;
+  /** Whether the implementation could be loaded; whether it then finds an adapter is another question. */
+  loaded: boolean;
   adapter?: AdapterReport;
   /** Which variant of a kernel runs, by what it is asked for. */
   kernels: Record<string, string>;
   selfTest?: SelfTest;
   /** Why there is no adapter, or no self-test. */
   error?: string;
+}
+
+/** Whether a backend is as it should be: an adapter with right kernels, or no adapter where none is needed. */
+export function isHealthy(
+  { needed, adapter, selfTest }: Pick<BackendReport, "needed" | "adapter" | "selfTest">,
+): boolean {
+  return adapter ? selfTest?.ok === true : !needed;
 }
 
 interface MatrixConfig {
@@ -106,11 +115,13 @@ export async function examineBackend(
   needed: boolean,
   vulkan: VulkanState | undefined,
 ): Promise<BackendReport> {
-  const report: BackendReport = { backend, needed, kernels: {} };
+  const report: BackendReport = { backend, needed, loaded: false, kernels: {} };
   if (backend === "dawn" && !needed && !await mayLoadDawn()) {
     return { ...report, error: "not looked at, as it is native code: run ./pixart doctor --backend auto" };
   }
   try {
+    await openBackend(backend);
+    report.loaded = true;
     using device = await Device.open({ backend });
     report.backend = device.entry.backend;
     report.adapter = describeAdapter(device, vulkan);

@@ -3,7 +3,7 @@
 
 import packageJson from "../../deno.json" with { type: "json" };
 import type { Backend } from "../gpu/backend.ts";
-import { type BackendReport, examineBackend } from "./doctor_backend.ts";
+import { type BackendReport, examineBackend, isHealthy } from "./doctor_backend.ts";
 import { driverAdvice } from "./driver_advice.ts";
 import { EXIT, type Output } from "./output.ts";
 import { formatTable } from "./table.ts";
@@ -69,22 +69,23 @@ export async function doctor(flags: DoctorFlags, output: Output): Promise<number
   printMachine(machine, vulkan, output);
   const backends: BackendReport[] = [];
   for (const { name, needed } of backendsFor(flags.backend)) {
-    if (name === "auto") output.log("looking at what auto comes down to");
+    if (backends.some(({ backend }) => backend === name)) continue; // `auto` came down to it
     const report = await examineBackend(name, needed, vulkan);
-    if (backends.some(({ backend }) => backend === report.backend)) continue;
     backends.push(report);
     printBackend(report, output);
   }
-  const [{ adapter }] = backends;
-  const advice = driverAdvice({
-    vulkan,
-    hasAdapter: adapter !== undefined,
-    isSoftware: adapter?.isFallbackAdapter ?? false,
-    driver: adapter?.driver,
-    osRelease: allowed(() => Deno.readTextFileSync("/etc/os-release")) ?? "",
-  });
+  const [{ adapter, loaded }] = backends;
+  const advice = loaded
+    ? driverAdvice({
+      vulkan,
+      hasAdapter: adapter !== undefined,
+      isSoftware: adapter?.isFallbackAdapter ?? false,
+      driver: adapter?.driver,
+      osRelease: allowed(() => Deno.readTextFileSync("/etc/os-release")) ?? "",
+    })
+    : ["run ./pixart doctor --backend deno, the one that comes with Deno"];
   for (const line of advice) output.print(`advice: ${line}`);
-  const ok = backends.every(({ needed, adapter, selfTest }) => (!needed || adapter) && (!selfTest || selfTest.ok));
+  const ok = backends.every(isHealthy);
   output.print(ok ? "ok: kernels are right on this machine" : "FAILED: this machine cannot make pictures as it is");
   output.document({ ok, version: packageJson.version, machine, vulkan, backends, advice });
   return ok ? EXIT.ok : EXIT.failed;

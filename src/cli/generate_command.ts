@@ -1,9 +1,10 @@
 // `pixart generate`: a prompt becomes pictures in files. In: the prompt and the options. Out: files, and a report of how they
 // were made.
 
+import { UsageError } from "../errors.ts";
 import { Device } from "../gpu/device.ts";
 import type { Backend } from "../gpu/backend.ts";
-import { joinPath, readJson } from "../io/byte_source.ts";
+import { exists, joinPath, readJson } from "../io/byte_source.ts";
 import { isRecord } from "../io/strict_json.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
@@ -59,11 +60,20 @@ export interface GenerateReport {
   warnings: string[];
 }
 
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
+
 const toSeconds = (ms: number) => Math.round(ms) / 1000;
 
 /** The class that a checkpoint is for; its index says so. */
 async function pipelineClass(folder: string, signal: AbortSignal) {
-  const index = await readJson(joinPath(folder, "model_index.json"), { signal });
+  const file = joinPath(folder, "model_index.json");
+  if (!await exists(file, { signal })) {
+    throw new UsageError(
+      `Cannot load the model ${folder} as it must be a checkpoint in diffusers' layout: it has no model_index.json; ` +
+        "give --model its folder or URL",
+    );
+  }
+  const index = await readJson(file, { signal });
   return isRecord(index) && index._class_name === "PixArtAlphaPipeline" ? PixArtAlphaPipeline : PixArtSigmaPipeline;
 }
 
@@ -97,7 +107,7 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
     const loaded = performance.now();
 
     const { components } = pipe;
-    output.log(`${count === 1 ? "one picture" : `${count} pictures`}, ${steps} steps, seed ${seed}`);
+    output.log(`${counted(count, "picture")}, ${counted(steps, "step")}, seed ${seed}`);
     progress.show("denoising", 0, steps);
     const { images, warnings } = await pipe.generate(prompt, {
       negativePrompt: flags.negative,

@@ -4,9 +4,11 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { CrossAttention, SelfAttention } from "../layers/attention.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
+import type { LinearOptions } from "../layers/linear.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
 import { add } from "../ops/add.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
+import { CompressedSelfAttention, type Grid } from "./compressed_attention.ts";
 import type { TransformerConfig } from "./config.ts";
 import type { TableRows } from "../ops/layer_norm.ts";
 
@@ -21,17 +23,25 @@ export interface BlockCaption {
 /** A block. */
 export class TransformerBlock {
   readonly #table: Vector;
-  readonly #selfAttention: SelfAttention;
+  readonly #selfAttention: (rec: Recorder, x: Tensor, grid: Grid, out: LinearOptions) => Tensor;
   readonly #crossAttention: CrossAttention;
   readonly #feedForward: FeedForward;
 
-  /** @param name The checkpoint's prefix: `transformer_blocks.0`. */
-  constructor(parameters: ParameterSet, name: string, private readonly config: TransformerConfig) {
-    const { numAttentionHeads: heads, attentionHeadDim: headWidth, attentionBias: bias } = config;
+  /** @param index Its place among the blocks, from 0. */
+  constructor(parameters: ParameterSet, index: number, private readonly config: TransformerConfig) {
+    const name = `transformer_blocks.${index}`;
+    const { numAttentionHeads: heads, attentionHeadDim: headWidth, attentionBias: bias, qkNorm } = config;
     const width = heads * headWidth;
     const shape = { width, heads, headWidth, bias };
     this.#table = parameters.vector(`${name}.scale_shift_table`, [6, width]);
-    this.#selfAttention = new SelfAttention(parameters, `${name}.attn1`, shape);
+    const compression = config.kvCompression?.layers.includes(index) ? config.kvCompression : undefined;
+    if (qkNorm || compression) {
+      const attention = new CompressedSelfAttention(parameters, `${name}.attn1`, { ...shape, qkNorm, compression });
+      this.#selfAttention = (rec, x, grid, out) => attention.forward(rec, x, grid, out);
+    } else {
+      const attention = new SelfAttention(parameters, `${name}.attn1`, shape);
+      this.#selfAttention = (rec, x, _grid, out) => attention.forward(rec, x, {}, out);
+    }
     this.#crossAttention = new CrossAttention(parameters, `${name}.attn2`, shape, width);
     this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
   }
@@ -48,15 +58,16 @@ export class TransformerBlock {
 
   /**
    * @param x [B, N, C]
+   * @param grid The tokens' grid, N = height * width.
    * @param rows Six modulation rows a sample: shift, scale and gate of the attention, then of the feed-forward.
    * @returns [B, N, C]; without a tape, x itself, updated in place.
    */
-  forward(rec: Recorder, x: Tensor, rows: readonly TableRows[], caption: BlockCaption): Tensor {
+  forward(rec: Recorder, x: Tensor, grid: Grid, rows: readonly TableRows[], caption: BlockCaption): Tensor {
     const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = rows;
     const eps = this.config.normEps;
     return rec.scoped(() => {
       const h = layerNorm(rec, x, { eps, shift: shiftAttention, scale: scaleAttention });
-      x = this.#selfAttention.forward(rec, h, {}, { addTo: x, gate: gateAttention });
+      x = this.#selfAttention(rec, h, grid, { addTo: x, gate: gateAttention });
       x = this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }); // no norm, no gate
       const m = layerNorm(rec, x, { eps, shift: shiftMlp, scale: scaleMlp });
       return this.#feedForward.forward(rec, m, { addTo: x, gate: gateMlp });

@@ -96,7 +96,7 @@ export class PixArtTransformer2DModel implements Disposable {
     );
     this.#blocks = Array.from(
       { length: numLayers },
-      (_, i) => new TransformerBlock(parameters, `transformer_blocks.${i}`, config),
+      (_, i) => new TransformerBlock(parameters, i, config),
     );
     this.#table = parameters.vector("scale_shift_table", [2, width]);
     this.#out = new Linear(parameters, "proj_out", width, outChannels * patchSize ** 2);
@@ -241,7 +241,10 @@ export class PixArtTransformer2DModel implements Disposable {
       let x = rec.replace(patches, (tokens) => add(rec, this.#patch.forward(rec, tokens), this.#position(h, w)));
       this.#blocks.forEach((block, i) => {
         const { mask } = caption;
-        x = block.forward(rec, x, rows(times.modulations[i], 6), { keysValues: caption.keysValues[i], mask });
+        x = block.forward(rec, x, { height: h, width: w }, rows(times.modulations[i], 6), {
+          keysValues: caption.keysValues[i],
+          mask,
+        });
       });
       const [shift] = rows(times.shift, 1), [scale] = rows(times.scale, 1);
       const last = layerNorm(rec, x, { eps: normEps, shift, scale });

@@ -62,13 +62,17 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
     throw new ShapeError(`Cannot convolve ${x} as its packed weight must be floats ${formatShape(weightShape)}: ${w}`);
   }
   if (bias && (bias.dtype !== "f32" || bias.size < outChannels)) {
-    throw new ShapeError(`Cannot convolve ${x} to ${outChannels} channels as the bias must be f32[${outChannels}]: ${bias}`);
+    throw new ShapeError(
+      `Cannot convolve ${x} to ${outChannels} channels as the bias must be f32[${outChannels}]: ${bias}`,
+    );
   }
   const [height, width] = upsample ? [inHeight * 2, inWidth * 2] : [inHeight, inWidth];
   const outHeight = Math.floor((height + padding.top + padding.bottom - kernel) / stride) + 1;
   const outWidth = Math.floor((width + padding.left + padding.right - kernel) / stride) + 1;
   if (outHeight < 1 || outWidth < 1) {
-    throw new ShapeError(`Cannot convolve ${x} as a ${kernel}x${kernel} kernel must fit into the padded image: too small`);
+    throw new ShapeError(
+      `Cannot convolve ${x} as a ${kernel}x${kernel} kernel must fit into the padded image: too small`,
+    );
   }
   const outShape = [samples, outHeight, outWidth, outChannels];
   if (addTo && (addTo.dtype !== "f32" || formatShape(addTo.shape) !== formatShape(outShape))) {

@@ -122,7 +122,9 @@ export abstract class DiffusionScheduler<C extends BetaOptions> implements Sched
 
   /** Fails when the config asks for more than one spacing of the noise levels. */
   protected checkSpacings(config: { useKarrasSigmas: boolean; useExponentialSigmas: boolean; useBetaSigmas: boolean }) {
-    const spacings = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter((key) => config[key]);
+    const spacings = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter((key) =>
+      config[key]
+    );
     if (spacings.length > 1) {
       this.refuseConfig("only one spacing of the noise levels can be used", spacings.join(" and "));
     }

@@ -24,7 +24,8 @@ export interface StepFactors {
   noise: number;
 }
 
-const lambda = ({ alpha, sigma }: NoiseLevel) => Math.log(alpha / sigma);
+/** Half the logarithm of the signal-to-noise ratio, in which the solvers step. */
+export const lambda = ({ alpha, sigma }: NoiseLevel) => Math.log(alpha / sigma);
 
 /**
  * The factors of one step.
@@ -65,8 +66,11 @@ export function dpmSolverStep(
   return { sample, history: [value + newer, -newer - older, older], noise };
 }
 
-/** What the integral gives to the sample, to the prediction, to its first and second difference, and to noise. */
-function integrals(algorithm: DPMSolverAlgorithm, target: NoiseLevel, from: NoiseLevel, step: number) {
+/**
+ * What the integral over a step gives to the sample, to the prediction, to its first and second difference, and to noise.
+ * @param step lambda at the target less lambda at the start.
+ */
+export function integrals(algorithm: DPMSolverAlgorithm, target: NoiseLevel, from: NoiseLevel, step: number) {
   const stochastic = algorithm.startsWith("sde-");
   if (algorithm.endsWith("++")) {
     const span = stochastic ? 2 * step : step;

@@ -4,7 +4,7 @@
 import { spacing, training } from "./common_options.ts";
 import { choice, flag, type OptionValues, readOptions } from "./config.ts";
 import { DiscreteScheduler } from "./discrete_scheduler.ts";
-import type { PlanOptions, StepPlan, TimestepOptions } from "./scheduler.ts";
+import type { StepPlan, TimestepOptions } from "./scheduler.ts";
 
 const OPTIONS = {
   ...training(),
@@ -88,7 +88,7 @@ export class PNDMScheduler extends DiscreteScheduler<PNDMConfig> {
     this.setTimestepStops([...start, ...stops.slice(RUNGE_KUTTA - 1)]);
   }
 
-  protected steps(begin: number, _options: PlanOptions): StepPlan[] {
+  protected steps(begin: number): StepPlan[] {
     if (begin > 0 && this.#startCalls > 0) {
       this.refuse("plan", "a run with the Runge-Kutta start must begin at its first step", `begin is ${begin}`);
     }
@@ -122,10 +122,11 @@ export class PNDMScheduler extends DiscreteScheduler<PNDMConfig> {
       const first = number - number % RUNGE_KUTTA;
       const [from, middle, , to] = this.timesteps.slice(first, first + RUNGE_KUTTA);
       const stage = number - first;
-      const target = stage < 2 ? from - Math.floor(this.#stride / 2) : stage === 2 ? middle - Math.floor(this.#stride / 2) : to;
+      const half = Math.floor(this.#stride / 2);
+      const target = [from - half, middle, middle - half, to][stage];
       const weights = stage === 3 ? [1 / 6, 1 / 3, 1 / 3, 1 / 6] : [1];
       const mix = new Map(weights.map((weight, index) => [number - weights.length + 1 + index, weight]));
-      return { move: this.#move(from, stage === 1 ? middle : target), mix, restarts: stage > 0 };
+      return { move: this.#move(from, target), mix, restarts: stage > 0 };
     });
   }
 

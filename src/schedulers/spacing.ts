@@ -11,6 +11,15 @@ export function evenly(start: number, stop: number, count: number): number[] {
   });
 }
 
+/** NumPy's interp over whole places: the value at `place`, between two neighbours where it lies between them. */
+export function interpolate(place: number, values: ArrayLike<number>): number {
+  const last = values.length - 1;
+  if (!(place > 0)) return values[0];
+  if (place >= last) return values[last];
+  const below = Math.floor(place);
+  return (values[below + 1] - values[below]) * (place - below) + values[below];
+}
+
 /** Rounds to a whole number, halves to the even one. */
 export function roundHalfEven(value: number): number {
   const below = Math.floor(value);

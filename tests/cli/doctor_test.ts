@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
+import { examineBackend, isHealthy } from "../../src/cli/doctor_backend.ts";
 import { linesOf, pixart } from "./_cli.ts";
 
 Deno.test("doctor() reports the machine, the adapter, the kernels and a self-test that passes", async () => {
@@ -48,7 +49,20 @@ Deno.test("doctor() exits 1 when the backend asked for cannot be loaded", async 
   // Without the permission for native code Dawn cannot be.
   const { code, stdout } = await pixart(["doctor", "--backend", "dawn", "--json"], { env: { PIXART_BACKEND: "deno" } });
   assert.equal(code, 1);
-  const { ok, backends } = JSON.parse(stdout);
+  const { ok, backends, advice } = JSON.parse(stdout);
   assert.equal(ok, false);
+  assert.equal(backends[0].loaded, false);
+  assert.match(advice[0], /--backend deno/);
   assert.match(backends[0].error, /Cannot open Dawn/);
+});
+
+Deno.test("isHealthy() wants right kernels of an adapter, and an adapter where one is needed", async () => {
+  const { adapter, selfTest } = await examineBackend("deno", true, undefined);
+  assert.ok(adapter && selfTest);
+  for (const needed of [true, false]) {
+    assert.equal(isHealthy({ needed, adapter, selfTest }), true);
+    assert.equal(isHealthy({ needed, adapter, selfTest: { ...selfTest, ok: false } }), false);
+    assert.equal(isHealthy({ needed, adapter }), false); // it broke off
+    assert.equal(isHealthy({ needed }), !needed);
+  }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
-import { linesOf, pixart } from "./_cli.ts";
+import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
 
 const COMMANDS = ["generate", "verify", "doctor", "test"];
 
@@ -55,6 +55,7 @@ Deno.test("runProgram() exits 2 with one line when its arguments are wrong", asy
     [["generate", "x", "--backend", "cuda"], /deno, dawn, auto/],
     [["generate", "x", "--scheduler", "heunn"], /DPMSolverMultistepScheduler, dpm, dpm\+\+, dpm-karras, dpm-sde/],
     [["generate", "x", "--out", "x.jpg"], /PNG/],
+    [["generate", "x", "--model", "/nonexistent"], /no model_index\.json; give --model its folder or URL/],
     [["verify"], /missing required argument 'dir'/],
     [["verify", "/nonexistent/folder"], /nothing is there/],
     [["verify", ".", "--tolerance", "-1"], /a number from 0 on/],
@@ -89,11 +90,13 @@ Deno.test("runProgram() takes what stands behind -- as the prompt", async () => 
 });
 
 Deno.test("runProgram() prints a stack trace only with --debug", async () => {
-  const args = ["generate", "x", "--model", "/nonexistent/model", "--out", Deno.makeTempDirSync() + "/"];
+  using folder = temporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/model_index.json`, "{");
+  const args = ["generate", "x", "--model", folder.path, "--out", folder.path];
   const plain = await pixart(args);
   assert.equal(plain.code, 1);
   assert.equal(linesOf(plain.stderr).length, 1, plain.stderr);
-  assert.match(plain.stderr, /nonexistent\/model/);
+  assert.match(plain.stderr, /Cannot read .*model_index\.json as JSON/);
   const traced = await pixart([...args, "--debug"]);
   assert.equal(traced.code, 1);
   assert.match(traced.stderr, /\n +at .*\.ts:\d+/);

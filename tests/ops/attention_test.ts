@@ -120,7 +120,9 @@ forVariants("adds a relative bias", async (variant) => {
 
 forVariants("stays exact for large scores that rise from key to key", async (variant) => {
   const [C, keys] = [64, 50];
-  const k = numbers(keys * C, 2).map((value, i) => value + Math.floor(i / C)), q = numbers(C, 1, 3), v = numbers(keys * C, 3);
+  const k = numbers(keys * C, 2).map((value, i) => value + Math.floor(i / C)),
+    q = numbers(C, 1, 3),
+    v = numbers(keys * C, 3);
   const extents = { batch: 1, heads: 1, headWidth: C, queries: 1, keys, scale: 1 };
   const actual = await run((rec) =>
     attention(rec, dense(rec, q, C), dense(rec, k, C), dense(rec, v, C), { ...extents, variant: variant(C) })

@@ -210,7 +210,9 @@ Deno.test("batchedMatmul() matches the reference", async () => {
   for (const [B, M, K, N] of [[2, 16, 32, 64], [3, 7, 5, 67]]) {
     const a = numbers(B * M * K), b = numbers(B * K * N, 2), expected: number[] = [];
     for (let i = 0; i < B; i++) {
-      expected.push(...product(a.subarray(i * M * K, (i + 1) * M * K), b.subarray(i * K * N, (i + 1) * K * N), [M, K, N]));
+      expected.push(
+        ...product(a.subarray(i * M * K, (i + 1) * M * K), b.subarray(i * K * N, (i + 1) * K * N), [M, K, N]),
+      );
     }
     const flipped = new Float32Array(b.length);
     for (let i = 0; i < b.length; i++) {

@@ -16,9 +16,7 @@ Deno.test("rmsNorm() divides rows by their root mean square", async () => {
       for (let c = 0; c < columns; c++) square += x[base + c] ** 2 / columns;
       for (let c = 0; c < columns; c++) expected[base + c] = x[base + c] / Math.sqrt(square + 1e-6) * weight[c];
     }
-    const results = await runBoth((rec) =>
-      rmsNorm(rec, rec.upload(x, shape), rec.upload(weight, [columns]), 1e-6)
-    );
+    const results = await runBoth((rec) => rmsNorm(rec, rec.upload(x, shape), rec.upload(weight, [columns]), 1e-6));
     for (const actual of results) assertClose(actual, expected, 2e-6, `[${shape}]`);
   }
 });

@@ -50,11 +50,9 @@ export async function* denoise(
   const times = transformer.encodeTimes(setup, plan.map(({ timestep }) => timestep), conditions);
   const solver = new SolverState(scope, latents, plan);
   setup.submit();
-  let under = Promise.resolve();
-  for (const [row, step] of plan.entries()) {
-    signal?.throwIfAborted();
+  const submit = (row: number, step: StepPlan) => {
     const rec = new Recorder(device);
-    const recording = rec.scope();
+    using _scope = rec.scope();
     const output = transformer.predict(rec, latents, caption, times, { row, inputScale: step.inputScale, channels });
     const z = step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined;
     solver.step(rec, step, output, {
@@ -62,7 +60,11 @@ export async function* denoise(
       noise: z && step.noise !== 0 ? rec.upload(z, latents.shape) : undefined,
     });
     rec.submit();
-    recording.dispose();
+  };
+  let under = Promise.resolve();
+  for (const [row, step] of plan.entries()) {
+    signal?.throwIfAborted();
+    submit(row, step);
     await under;
     under = device.gpu.queue.onSubmittedWorkDone().then(() => {});
     yield { step: row + 1, steps: plan.length, timestep: step.timestep };

@@ -6,12 +6,14 @@ import type { OpenOptions } from "./byte_source.ts";
 import { ByteCursor, parseGrowing, type Wrong } from "./byte_cursor.ts";
 import { BLOCK_OF, isQuantType } from "./gguf_blocks.ts";
 import { withSource } from "./opened.ts";
+import { printable } from "./printable.ts";
 import { type TableEntry, TensorTable } from "./tensor_table.ts";
 import { bytesFor, type StoredDType, type WeightSource } from "./weights.ts";
 
 /** "GGUF" as a number. */
 const MAGIC = 0x46554747;
-const LONGEST_HEADER = 100_000_000;
+/** Many times what the largest vocabularies take. */
+const LONGEST_HEADER = 32 * 2 ** 20;
 const MOST_ENTRIES = 100_000;
 const MOST_AXES = 4;
 /** A list of the metadata is shown up to this many items; tokenizers keep their whole vocabulary there. */
@@ -102,7 +104,7 @@ function parseHeader(bytes: Uint8Array<ArrayBuffer>, wrong: Wrong): Header {
   for (let i = 0; i < entryCount; i++) {
     const at = cursor.at;
     const key = text(cursor, 65535, wrong);
-    if (key in metadata) throw wrong(`its entry "${shown(key)}", at ${at}, stands twice`);
+    if (key in metadata) throw wrong(`its entry "${printable(key)}", at ${at}, stands twice`);
     const type = cursor.u32();
     metadata[key] = new ValueReader(cursor, wrong).read(type, 0);
     if (key === "general.alignment") alignment = checkAlignment(type, Number(metadata[key]), wrong);
@@ -110,7 +112,7 @@ function parseHeader(bytes: Uint8Array<ArrayBuffer>, wrong: Wrong): Header {
   const tensors = new Map<string, Place>();
   for (let i = 0; i < tensorCount; i++) {
     const place = parseTensor(cursor, alignment, wrong);
-    if (tensors.has(place.name)) throw wrong(`tensor "${shown(place.name)}" stands twice`);
+    if (tensors.has(place.name)) throw wrong(`tensor "${printable(place.name)}" stands twice`);
     tensors.set(place.name, place);
   }
   return { metadata, tensors: [...tensors.values()], alignment, length: cursor.at };
@@ -129,10 +131,20 @@ function text(cursor: ByteCursor, longest: number, wrong: Wrong): string {
   return new TextDecoder().decode(cursor.take(length));
 }
 
-function shown(name: string): string {
-  // deno-lint-ignore no-control-regex
-  return name.slice(0, 120).replace(/[\x00-\x1f\x7f]/g, "?");
-}
+/** Bytes of the values that are numbers, by type. */
+const NUMBER_BYTES: Readonly<Record<number, number>> = {
+  0: 1,
+  1: 1,
+  2: 2,
+  3: 2,
+  4: 4,
+  5: 4,
+  6: 4,
+  7: 1,
+  10: 8,
+  11: 8,
+  12: 8,
+};
 
 /** Values of the metadata as text. */
 class ValueReader {
@@ -170,6 +182,10 @@ class ValueReader {
     const count = cursor.u64();
     // The shortest item has a byte, so a count beyond the longest header is a lie, and the loop below is bounded.
     if (count > LONGEST_HEADER) throw this.wrong(`a list at ${cursor.at} would have ${count} items`);
+    if (count > LISTED && type in NUMBER_BYTES) {
+      cursor.skip(count * NUMBER_BYTES[type]);
+      return `a list of ${count}`;
+    }
     const items: string[] = [];
     for (let i = 0; i < count; i++) {
       if (type === 8 && i >= LISTED) cursor.skip(cursor.u64());
@@ -183,7 +199,7 @@ class ValueReader {
 function parseTensor(cursor: ByteCursor, alignment: number, wrong: Wrong): Place {
   const at = cursor.at;
   const name = text(cursor, 1024, wrong);
-  const tensor = `tensor "${shown(name)}", at ${at},`;
+  const tensor = `tensor "${printable(name)}", at ${at},`;
   const axes = cursor.u32();
   if (axes > MOST_AXES) throw wrong(`${tensor} has ${axes} axes, and ${MOST_AXES} are allowed`);
   const sizes = Array.from({ length: axes }, () => cursor.u64());
@@ -210,7 +226,7 @@ function checkLayout({ tensors, alignment }: Header, size: number, wrong: Wrong)
   for (
     const { name, offset, byteLength } of tensors.toSorted((a, b) => a.offset - b.offset || a.byteLength - b.byteLength)
   ) {
-    const tensor = `tensor "${shown(name)}" has the bytes [${offset}, ${offset + byteLength}) of the data`;
+    const tensor = `tensor "${printable(name)}" has the bytes [${offset}, ${offset + byteLength}) of the data`;
     if (offset + byteLength > size) throw wrong(`${tensor}, and the file holds ${Math.max(0, size)}`);
     if (offset !== expected) throw wrong(`${tensor}, and should begin at ${expected}, behind the one before it`);
     expected = Math.ceil((offset + byteLength) / alignment) * alignment;

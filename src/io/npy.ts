@@ -2,6 +2,7 @@
 // shape and data in row-major order, little-endian; and the way back.
 import { WeightsError } from "../errors.ts";
 import type { Wrong } from "./byte_cursor.ts";
+import { printable } from "./printable.ts";
 import type { TensorData } from "./safetensors.ts";
 import type { Layout } from "./strided.ts";
 import { inRowMajor, rowMajor } from "./strided.ts";
@@ -84,12 +85,12 @@ export function parseNpyHeader(bytes: Uint8Array, size: number, wrong: Wrong): N
   if (
     rest === undefined || !descr?.startsWith("'") || !/^(True|False)$/.test(fortran ?? "") || !sizes?.startsWith("(")
   ) {
-    throw wrong(`its header is not that of a plain array: ${text.slice(0, 120).trim()}`);
+    throw wrong(`its header is not that of a plain array: ${printable(text.trim())}`);
   }
   const [, order, kind] = /^'([<>|=])?(\w+)'$/.exec(descr) ?? [];
   if (kind === undefined || !Object.hasOwn(DTYPES, kind)) {
     const hint = kind?.startsWith("O") ? " (objects, which are pickled)" : "";
-    throw wrong(`its elements are ${descr.slice(0, 40)}${hint}, and ${Object.keys(DTYPES).join(" ")} are known`);
+    throw wrong(`its elements are ${printable(descr, 40)}${hint}, and ${Object.keys(DTYPES).join(" ")} are known`);
   }
   const dtype = DTYPES[kind];
   const shape = (sizes.match(/\d+/g) ?? []).map(Number);
@@ -97,7 +98,7 @@ export function parseNpyHeader(bytes: Uint8Array, size: number, wrong: Wrong): N
   const itemSize = BYTES_OF[dtype];
   if (shape.length > MOST_AXES || count * itemSize !== size - dataStart) {
     throw wrong(
-      `its shape ${sizes.slice(0, 120)} needs ${count * itemSize} bytes, and ${size - dataStart} follow the header`,
+      `its shape ${printable(sizes)} needs ${count * itemSize} bytes, and ${size - dataStart} follow the header`,
     );
   }
   const strides = fortran === "True" ? rowMajor(shape.toReversed()).reverse() : rowMajor(shape);

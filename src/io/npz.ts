@@ -7,12 +7,16 @@ import type { Wrong } from "./byte_cursor.ts";
 import { crc32 } from "./crc32.ts";
 import { npyHeaderLength, parseNpyHeader, writeNpy } from "./npy.ts";
 import { withSource } from "./opened.ts";
+import { printable } from "./printable.ts";
 import type { TensorData } from "./safetensors.ts";
 import { inRowMajor } from "./strided.ts";
 import { type ReadBytes, type TableEntry, TensorTable } from "./tensor_table.ts";
 import type { WeightSource } from "./weights.ts";
 import { type ZipMember, ZipReader } from "./zip_reader.ts";
 import { writeZip } from "./zip_writer.ts";
+
+/** Each array's header is read when the archive is opened, which must not take long. */
+const MOST_ARRAYS = 10_000;
 
 /**
  * Opens an archive of arrays, stored or deflated. The names are those of the arrays, without `.npy`.
@@ -32,10 +36,13 @@ export function openNpz(from: string | URL | ByteSource, options: OpenOptions = 
   return withSource(from, options, async (source) => {
     const wrong: Wrong = (state) => new WeightsError(`Cannot read ${source.name} as npz: ${state}`);
     const zip = await ZipReader.open(source, wrong);
+    if (zip.members.size > MOST_ARRAYS) {
+      throw wrong(`it has ${zip.members.size} members, and ${MOST_ARRAYS} are allowed`);
+    }
     const entries = new Map<string, TableEntry>();
     for (const member of zip.members.values()) {
-      if (!member.name.endsWith(".npy")) throw wrong(`its member "${member.name.slice(0, 120)}" is no array`);
-      const called: Wrong = (state) => wrong(`array "${member.name.slice(0, 120)}": ${state}`);
+      if (!member.name.endsWith(".npy")) throw wrong(`its member "${printable(member.name)}" is no array`);
+      const called: Wrong = (state) => wrong(`array "${printable(member.name)}": ${state}`);
       entries.set(member.name.slice(0, -4), await openMember(zip, member, called));
     }
     return new TensorTable(source.name, Object.create(null), entries, () => source.close());

@@ -1,7 +1,8 @@
 // The names that ggml's programs give the tensors of a T5 encoder (REFERENCE F13). In: a checkpoint in those names. Out: the
 // same tensors under the names of transformers.
 import { WeightsError } from "../errors.ts";
-import type { ReadRange, TensorInfo, WeightSource } from "./weights.ts";
+import { type MappedTensor, MappedWeights, wholeTensor } from "./mapped_weights.ts";
+import type { WeightSource } from "./weights.ts";
 
 const PARTS: Record<string, string> = {
   attn_q: "layer.0.SelfAttention.q",
@@ -43,54 +44,35 @@ function transformersName(name: string): string | undefined {
  * ```
  */
 export function mapT5GgufNames(source: WeightSource): WeightSource {
-  const originals = new Map<string, string>();
+  const tensors = new Map<string, MappedTensor>();
   for (const original of source.names()) {
     if (original.startsWith("dec.") || /^enc\.blk\.0*[1-9]\d*\.attn_rel_b\.weight$/.test(original)) continue;
     const name = transformersName(original) ?? original;
-    if (originals.has(name)) {
-      throw new WeightsError(
-        `Cannot name ${original} of ${source.name} as ${name}: ${originals.get(name)} has that name`,
-      );
+    if (tensors.has(name)) {
+      throw new WeightsError(`Cannot name ${original} of ${source.name} as ${name}: another tensor has that name`);
     }
-    originals.set(name, original);
+    tensors.set(name, wholeTensor(source, original));
   }
-  return new NamedWeights(source, originals);
+  return new MappedWeights(source, tensors);
 }
 
-class NamedWeights implements WeightSource {
-  readonly name: string;
-  readonly metadata: Record<string, string>;
-
-  constructor(private readonly source: WeightSource, private readonly originals: ReadonlyMap<string, string>) {
-    this.name = source.name;
-    this.metadata = source.metadata;
-  }
-
-  names(): string[] {
-    return [...this.originals.keys()].sort();
-  }
-
-  has(name: string): boolean {
-    return this.originals.has(name);
-  }
-
-  info(name: string): TensorInfo {
-    return { ...this.source.info(this.#original(name)), name };
-  }
-
-  async read(name: string, ...range: ReadRange): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.source.read(this.#original(name), ...range);
-  }
-
-  #original(name: string): string {
-    const original = this.originals.get(name);
-    if (original !== undefined) return original;
+/**
+ * Sees a T5 encoder under the names that ggml's programs read. Of two tied embedding tables one is taken.
+ *
+ * @returns A source that is disposed with the given one.
+ * @throws {WeightsError} when a name is none of a T5 encoder's.
+ */
+export function asT5Gguf(source: WeightSource): WeightSource {
+  const parts = new Map(Object.entries(PARTS).map(([ggml, transformers]) => [transformers, ggml]));
+  const ggmlName = (name: string) => {
+    if (name === "shared.weight" || name === "encoder.embed_tokens.weight") return "token_embd.weight";
+    if (name === "encoder.final_layer_norm.weight") return "enc.output_norm.weight";
+    const [, block, part] = /^encoder\.block\.(\d+)\.(.*)\.weight$/.exec(name) ?? [];
+    const ggml = parts.get(part);
+    if (ggml !== undefined) return `enc.blk.${block}.${ggml}.weight`;
     throw new WeightsError(
-      `Cannot find tensor "${name.slice(0, 120)}" in ${this.name}: it holds ${this.originals.size} others`,
+      `Cannot name ${name.slice(0, 120)} of ${source.name} as ggml does: a T5 encoder has no such tensor`,
     );
-  }
-
-  [Symbol.dispose](): void {
-    this.source[Symbol.dispose]();
-  }
+  };
+  return new MappedWeights(source, new Map(source.names().map((name) => [ggmlName(name), wholeTensor(source, name)])));
 }

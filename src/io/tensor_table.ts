@@ -2,6 +2,7 @@
 // it. Out: the WeightSource that the readers of torch, GGUF and npz files share.
 import { WeightsError } from "../errors.ts";
 import { checkRange } from "./byte_range.ts";
+import { printable } from "./printable.ts";
 import type { ReadRange, StoredDType, TensorInfo, WeightSource } from "./weights.ts";
 
 /** Reads `length` bytes from `start` on; `into` is memory that may serve for the result. */
@@ -52,7 +53,7 @@ export class TensorTable implements WeightSource {
   async read(name: string, ...[start = 0, end, into]: ReadRange): Promise<Uint8Array<ArrayBuffer>> {
     const { byteLength, read } = this.#find(name);
     const length = (end ?? byteLength) - start;
-    checkRange(`tensor "${name.slice(0, 120)}" of ${this.name}`, byteLength, start, length);
+    checkRange(`tensor "${printable(name)}" of ${this.name}`, byteLength, start, length);
     return length === 0 ? new Uint8Array(0) : await read(start, length, into);
   }
 
@@ -60,7 +61,7 @@ export class TensorTable implements WeightSource {
     const entry = this.#entries.get(name);
     if (entry) return entry;
     throw new WeightsError(
-      `Cannot find tensor "${name.slice(0, 120)}" in ${this.name}: it holds ${this.#entries.size} others`,
+      `Cannot find tensor "${printable(name)}" in ${this.name}: it holds ${this.#entries.size} others`,
     );
   }
 

@@ -6,10 +6,12 @@ import type { OpenOptions } from "./byte_source.ts";
 import { NeedsMore, type Wrong } from "./byte_cursor.ts";
 import { withSource } from "./opened.ts";
 import { readPickle } from "./pickle_reader.ts";
+import { printable } from "./printable.ts";
 import { inRowMajor } from "./strided.ts";
 import { type ReadBytes, type TableEntry, TensorTable } from "./tensor_table.ts";
 import { addStorage, readLegacy, type TorchContent } from "./torch_legacy.ts";
-import { type StorageRef, type TensorRef, torchRules } from "./torch_pickle.ts";
+import { type TensorRef, torchRules } from "./torch_pickle.ts";
+import type { StorageRef } from "./torch_storage.ts";
 import { torchState } from "./torch_state.ts";
 import { BYTES_OF, type WeightSource } from "./weights.ts";
 import { ZipReader } from "./zip_reader.ts";
@@ -83,10 +85,10 @@ async function readArchive(zip: ZipReader, wrong: Wrong): Promise<TorchContent> 
     bigEndian,
     storage(ref) {
       const member = zip.members.get(`${folder}data/${ref.key}`);
-      if (!member) throw wrong(`storage "${ref.key.slice(0, 40)}" is not in its archive`);
+      if (!member) throw wrong(`storage "${printable(ref.key)}" is not in its archive`);
       if (member.size !== ref.byteLength) {
         throw wrong(
-          `storage "${ref.key.slice(0, 40)}" has ${member.size} bytes, and its tensors take ${ref.byteLength}`,
+          `storage "${printable(ref.key)}" has ${member.size} bytes, and its tensors take ${ref.byteLength}`,
         );
       }
       const read = readers.get(ref.key) ?? zip.reader(member);

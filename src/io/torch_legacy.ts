@@ -4,7 +4,9 @@
 import type { ByteSource } from "./byte_range.ts";
 import { ByteCursor, parseGrowing, type Wrong } from "./byte_cursor.ts";
 import { readPickle } from "./pickle_reader.ts";
-import { type StorageRef, torchRules } from "./torch_pickle.ts";
+import { printable } from "./printable.ts";
+import { torchRules } from "./torch_pickle.ts";
+import type { StorageRef } from "./torch_storage.ts";
 import type { ReadBytes } from "./tensor_table.ts";
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -32,7 +34,7 @@ export async function readLegacy(source: ByteSource, wrong: Wrong): Promise<Torc
     if (magic.value !== MAGIC) throw wrong("it is a pickle, but not one of torch: its magic number is missing");
     const version = readPickle(bytes, magic.end, rules);
     if (version.value !== VERSION) {
-      throw wrong(`its version is ${String(version.value).slice(0, 40)}, and ${VERSION} is known`);
+      throw wrong(`its version is ${printable(String(version.value), 40)}, and ${VERSION} is known`);
     }
     const machine = readPickle(bytes, version.end, rules);
     const isLittle = !(machine.value instanceof Map) || machine.value.get("little_endian") !== false;
@@ -46,7 +48,7 @@ export async function readLegacy(source: ByteSource, wrong: Wrong): Promise<Torc
   for (const key of keys.map(String)) {
     const ref = storages.get(key);
     if (!ref || places.has(key)) {
-      throw wrong(`its list of storages names "${key.slice(0, 40)}", which no tensor uses once`);
+      throw wrong(`its list of storages names "${printable(key)}", which no tensor uses once`);
     }
     places.set(key, at + 8);
     at += 8 + ref.byteLength;
@@ -60,7 +62,7 @@ export function addStorage(storages: Map<string, StorageRef>, ref: StorageRef, w
   const known = storages.get(ref.key);
   if (known && known.byteLength !== ref.byteLength) {
     throw wrong(
-      `storage "${ref.key.slice(0, 40)}" has ${known.byteLength} bytes for one tensor, ${ref.byteLength} for another`,
+      `storage "${printable(ref.key)}" has ${known.byteLength} bytes for one tensor, ${ref.byteLength} for another`,
     );
   }
   if (!known) storages.set(ref.key, ref);
@@ -74,7 +76,7 @@ function storageReader(
   wrong: Wrong,
 ): ReadBytes {
   const place = places.get(ref.key);
-  if (place === undefined) throw wrong(`storage "${ref.key.slice(0, 40)}" is not in its list of storages`);
+  if (place === undefined) throw wrong(`storage "${printable(ref.key)}" is not in its list of storages`);
   let checked: Promise<void> | undefined;
   const check = async () => {
     const prefix = (await source.read(place - 8, 8)).slice();

@@ -2,29 +2,12 @@
 // numbers of each tensor lie, plain values, and Inert for what has no meaning here. Nothing is imported or called.
 import type { Wrong } from "./byte_cursor.ts";
 import { judgeName } from "./pickle_names.ts";
-import { type PickleRules, RefusedError } from "./pickle_reader.ts";
+import type { PickleRules } from "./pickle_reader.ts";
+import { RefusedError } from "./pickle_stack.ts";
+import { printable } from "./printable.ts";
 import { rowMajor } from "./strided.ts";
+import { Inert, isCount, Storage, storageClass, type StorageRef, storageRef } from "./torch_storage.ts";
 import { BYTES_OF, type TensorDType } from "./weights.ts";
-
-/** A value that is carried along without effect. */
-export class Inert {
-  /** @param what Python's name of its class, or what it is. */
-  constructor(readonly what: string) {}
-}
-
-/** A run of numbers that is kept outside the pickle. */
-export interface StorageRef {
-  /** Under which name it is kept. */
-  key: string;
-  /** Bytes that the file must hold of it. */
-  byteLength: number;
-  /** Bytes of an element as the file counts them, and what the elements are; undefined where that is not known. */
-  itemSize: number;
-  dtype: TensorDType | undefined;
-  /** Where this view of the storage begins, and how long it is, in bytes. */
-  viewOffset: number;
-  viewLength: number;
-}
 
 /** A tensor: a view of a storage; offset and strides are counted in elements. */
 export class TensorRef {
@@ -37,48 +20,16 @@ export class TensorRef {
   ) {}
 
   get byteLength(): number {
-    return this.shape.reduce((product, size) => product * size, BYTES_OF[this.dtype]);
+    return this.shape.includes(0) ? 0 : this.shape.reduce((product, size) => product * size, BYTES_OF[this.dtype]);
   }
 }
 
-/** A storage in a value of the pickle. */
-class Storage {
-  constructor(readonly ref: StorageRef) {}
-}
+type Call = (args: readonly unknown[]) => unknown;
 
-/** A name that has a meaning. */
+/** A name that has a meaning when it is called. */
 class Known {
-  constructor(readonly name: string, readonly call?: (args: readonly unknown[]) => unknown) {}
+  constructor(readonly name: string, readonly call: Call) {}
 }
-
-/** The class of a storage, which says what its elements are. */
-class StorageClass {
-  constructor(readonly name: string, readonly itemSize: number, readonly dtype: TensorDType | undefined) {}
-}
-
-const STORAGES: Record<string, TensorDType> = {
-  Double: "F64",
-  Float: "F32",
-  Half: "F16",
-  BFloat16: "BF16",
-  Long: "I64",
-  Int: "I32",
-  Short: "I16",
-  Char: "I8",
-  Byte: "U8",
-  Bool: "BOOL",
-};
-
-/** Sizes of the elements that no TensorDType stands for: they may lie in a checkpoint, but have no numbers here. */
-const OTHER_STORAGES: Record<string, number> = {
-  ComplexFloat: 8,
-  ComplexDouble: 16,
-  QInt8: 1,
-  QUInt8: 1,
-  QInt32: 4,
-  QUInt4x2: 1,
-  QUInt2x4: 1,
-};
 
 const DTYPES: Record<string, TensorDType> = {
   "torch.float64": "F64",
@@ -96,17 +47,7 @@ const DTYPES: Record<string, TensorDType> = {
   "torch.bool": "BOOL",
 };
 
-function storageClass(full: string): StorageClass | undefined {
-  const kind = /^torch\.(?:cuda\.|storage\.)?_?(\w+)Storage$/.exec(full)?.[1];
-  if (kind === undefined) return undefined;
-  if (Object.hasOwn(STORAGES, kind)) return new StorageClass(full, BYTES_OF[STORAGES[kind]], STORAGES[kind]);
-  if (kind === "Untyped") return new StorageClass(full, 1, undefined);
-  return Object.hasOwn(OTHER_STORAGES, kind) ? new StorageClass(full, OTHER_STORAGES[kind], undefined) : undefined;
-}
-
 const refuse = (state: string) => new RefusedError(state);
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function counts(value: unknown, what: string): readonly number[] {
   if (!Array.isArray(value) || value.length > 64 || !value.every(isCount)) {
@@ -136,17 +77,17 @@ function tensor(
     throw refuse("a tensor is marked as conjugated or negated, which is not supported");
   }
   const known = dtype ?? storage.ref.dtype;
-  if (known === undefined) return new Inert("a tensor of an unknown dtype");
+  if (known === undefined) return new Inert(`a tensor in ${storage.ref.kind}`);
   const made = new TensorRef(storage.ref, known, shape, strides, offset);
   if (shape.includes(0)) return made;
   const { viewLength } = storage.ref;
   const last = shape.reduce((place, size, axis) => place + (size - 1) * strides[axis], offset);
   const shown = `a tensor ${known} [${shape.join(", ")}] with the strides [${strides.join(", ")}] at ${offset}`;
   if ((last + 1) * BYTES_OF[known] > viewLength) {
-    throw refuse(`${shown.slice(0, 300)} reaches beyond its storage of ${viewLength} bytes`);
+    throw refuse(`${printable(shown, 300)} reaches beyond its storage of ${viewLength} bytes`);
   }
   if (made.byteLength > Math.max(viewLength, LARGEST_EXPANDED)) {
-    throw refuse(`${shown.slice(0, 300)} would expand a storage of ${viewLength} bytes`);
+    throw refuse(`${printable(shown, 300)} would expand a storage of ${viewLength} bytes`);
   }
   return made;
 }
@@ -181,7 +122,7 @@ function encode([text, encoding]: readonly unknown[]): unknown {
   return Uint8Array.from(text, (sign) => sign.charCodeAt(0));
 }
 
-const TENSOR_CALLS: Record<string, (args: readonly unknown[]) => unknown> = {
+const TENSOR_CALLS: Record<string, Call> = {
   "torch._utils._rebuild_tensor": ([storage, offset, shape, strides]) => tensor(storage, offset, shape, strides),
   "torch._utils._rebuild_tensor_v2": ([storage, offset, shape, strides, , , metadata]) =>
     tensor(storage, offset, shape, strides, undefined, metadata),
@@ -192,7 +133,7 @@ const TENSOR_CALLS: Record<string, (args: readonly unknown[]) => unknown> = {
   },
 };
 
-const CALLS: Record<string, (args: readonly unknown[]) => unknown> = {
+const CALLS: Record<string, Call> = {
   ...TENSOR_CALLS,
   "torch._utils._rebuild_parameter": parameter,
   "torch._utils._rebuild_parameter_with_state": parameter,
@@ -212,27 +153,13 @@ const CALLS: Record<string, (args: readonly unknown[]) => unknown> = {
   "_codecs.encode": encode,
 };
 
-/** Finds or checks a storage's name as both of torch's formats write it. */
-function storageRef(id: unknown): StorageRef | Inert {
-  if (!Array.isArray(id)) throw refuse("it refers to something outside by no tuple");
-  const [kind, type, key, , count, view] = id;
-  if (kind === "module") return new Inert("a class with its source");
-  if (kind !== "storage" || (typeof key !== "string" && !isCount(key)) || !isCount(count)) {
-    throw refuse("it refers to something outside that is not a storage of torch's");
-  }
-  if (!(type instanceof StorageClass)) {
-    if (type instanceof Inert) return type;
-    throw refuse("a storage has no class");
-  }
-  const { itemSize, dtype } = type;
-  const byteLength = count * itemSize;
-  const ref = { key: String(key), byteLength, itemSize, dtype, viewOffset: 0, viewLength: byteLength };
-  if (view === null || view === undefined) return ref;
-  const [, offset, length] = Array.isArray(view) ? view : [];
-  if (!isCount(offset) || !isCount(length) || offset + length > count) {
-    throw refuse(`a view of the storage "${ref.key.slice(0, 40)}" reaches beyond its ${count} elements`);
-  }
-  return { ...ref, viewOffset: offset * itemSize, viewLength: length * itemSize };
+/** Calls may copy what they are given, which a pickle of few bytes can ask for many times over. */
+const MOST_COPIED = 2_000_000;
+
+/** How many items a call copies at most; of text, sixteen signs weigh as much as an item. */
+function weightOf(value: unknown): number {
+  if (typeof value === "string") return value.length / 16;
+  return value instanceof Map || value instanceof Set ? value.size : Array.isArray(value) ? value.length : 0;
 }
 
 /**
@@ -241,23 +168,33 @@ function storageRef(id: unknown): StorageRef | Inert {
  * @param onStorage Told each storage that the pickle refers to.
  */
 export function torchRules(wrong: Wrong, onStorage: (storage: StorageRef) => void): PickleRules {
+  const seen = new Map<string, unknown>();
+  let copied = 0;
+  const meaningOf = (module: string, name: string): unknown => {
+    const full = `${module.replace(/^__builtin__$/, "builtins")}.${name}`;
+    const call = Object.hasOwn(CALLS, full) ? CALLS[full] : undefined;
+    if (call) return new Known(full, call);
+    const storage = storageClass(full);
+    if (storage) return storage;
+    if (judgeName(module, name) === "inert") return new Inert(full);
+    throw refuse(
+      `it names ${printable(full)}, which is refused: a checkpoint holds tensors, numbers, text and containers of them`,
+    );
+  };
   return {
     wrong,
     global(module, name) {
-      const full = `${module.replace(/^__builtin__$/, "builtins")}.${name}`;
-      const call = Object.hasOwn(CALLS, full) ? CALLS[full] : undefined;
-      if (call) return new Known(full, call);
-      const storage = storageClass(full);
-      if (storage) return storage;
-      if (judgeName(module, name) === "inert") return new Inert(full);
-      throw refuse(
-        `it names ${
-          printable(full)
-        }, which is refused: a checkpoint holds tensors, numbers, text and containers of them`,
-      );
+      const key = `${module}\n${name}`;
+      const known = seen.get(key) ?? meaningOf(module, name);
+      seen.set(key, known);
+      return known;
     },
     call(callable, args) {
-      if (callable instanceof Known && callable.call) return callable.call(args);
+      if (callable instanceof Known) {
+        copied += weightOf(args[0]);
+        if (copied > MOST_COPIED) throw refuse(`its calls copy more than ${MOST_COPIED} items`);
+        return callable.call(args);
+      }
       if (callable instanceof Inert) return new Inert(callable.what);
       throw refuse("it calls something that is not a name");
     },
@@ -274,9 +211,4 @@ export function torchRules(wrong: Wrong, onStorage: (storage: StorageRef) => voi
     },
     swallows: (value) => value instanceof Inert,
   };
-}
-
-function printable(name: string): string {
-  const plain = name.replace(/[^\x20-\x7e]/g, "?");
-  return plain.length > 120 ? `${plain.slice(0, 117)}...` : plain;
 }

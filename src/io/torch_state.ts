@@ -1,7 +1,9 @@
 // Which tensors of a torch file are the weights. In: the value of its pickle. Out: tensors by flat names, and a line of text
 // for everything beside them.
 import type { Wrong } from "./byte_cursor.ts";
-import { Inert, TensorRef } from "./torch_pickle.ts";
+import { printable } from "./printable.ts";
+import { TensorRef } from "./torch_pickle.ts";
+import { Inert } from "./torch_storage.ts";
 
 /** The tensors of a file, and what else it holds. */
 export interface TorchState {
@@ -16,7 +18,8 @@ const EMA_KEYS = ["state_dict_ema", "model_ema", "ema", "ema_state_dict"];
 
 const DEEPEST = 32;
 const MOST_VALUES = 400_000;
-const LONGEST_NAME = 1024;
+const LONGEST_NAME = 512;
+const LONGEST_NAMES = 16_000_000;
 const LISTED = 100;
 
 /**
@@ -47,18 +50,23 @@ export function torchState(root: unknown, ema: boolean, wrong: Wrong): TorchStat
 
 class Flattener {
   #values = 0;
+  #signs = 0;
 
   constructor(private readonly state: TorchState, private readonly wrong: Wrong) {}
 
   /** Adds a value under a name, and what it contains under names that go on with a dot. */
   add(value: unknown, name: string, depth: number): void {
     // A dict that contains itself, or one that contains another many times over and over, has no end but these.
-    if (depth > DEEPEST) throw this.wrong(`its dicts nest deeper than ${DEEPEST} levels, at ${shortened(name)}`);
+    if (depth > DEEPEST) throw this.wrong(`its dicts nest deeper than ${DEEPEST} levels, at ${printable(name)}`);
     if (++this.#values > MOST_VALUES) throw this.wrong(`its dicts hold more than ${MOST_VALUES} values`);
-    if (name.length > LONGEST_NAME) throw this.wrong(`a name has more than ${LONGEST_NAME} signs: ${shortened(name)}`);
+    if (name.length > LONGEST_NAME) throw this.wrong(`a name has more than ${LONGEST_NAME} signs: ${printable(name)}`);
     if (value instanceof TensorRef) {
       const full = name === "" ? "tensor" : name;
-      if (this.state.tensors.has(full)) throw this.wrong(`the name ${shortened(full)} stands twice`);
+      this.#signs += full.length;
+      if (this.#signs > LONGEST_NAMES) {
+        throw this.wrong(`the names of its tensors have more than ${LONGEST_NAMES} signs`);
+      }
+      if (this.state.tensors.has(full)) throw this.wrong(`the name ${printable(full)} stands twice`);
       this.state.tensors.set(full, value);
     } else if (value instanceof Map) {
       for (const [key, inner] of value) this.add(inner, join(name, nameOf(key)), depth + 1);
@@ -81,29 +89,23 @@ function nameOf(key: unknown): string {
 
 /** Lists a value that is no weight. */
 function note(state: TorchState, name: string, value: unknown): void {
-  if (Object.keys(state.metadata).length < LISTED) state.metadata[shortened(name)] = describeValue(value);
+  if (Object.keys(state.metadata).length < LISTED) state.metadata[printable(name)] = describeValue(value);
 }
 
 function keysOf(dict: Map<unknown, unknown> | undefined): string {
-  const keys = [...dict?.keys() ?? []].map((key) => shortened(nameOf(key)));
+  const keys = [...dict?.keys() ?? []].map((key) => printable(nameOf(key)));
   return keys.length > 8 ? `${keys.slice(0, 8).join(", ")} and ${keys.length - 8} more` : keys.join(", ") || "nothing";
 }
 
 /** A value as one line: scalars as they are, the rest by what it is. */
 function describeValue(value: unknown): string {
   if (value === null) return "None";
-  if (typeof value === "string") return shortened(value);
+  if (typeof value === "string") return printable(value);
   if (value instanceof Map) return `a dict of ${value.size}`;
   if (value instanceof Set) return `a set of ${value.size}`;
   if (Array.isArray(value)) return `${Object.isFrozen(value) ? "a tuple" : "a list"} of ${value.length}`;
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (value instanceof TensorRef) return `a tensor ${value.dtype} [${value.shape.join(", ")}]`;
-  if (value instanceof Inert) return shortened(value.what);
+  if (value instanceof Inert) return printable(value.what);
   return typeof value === "object" ? "an object" : String(value);
-}
-
-function shortened(text: string): string {
-  // deno-lint-ignore no-control-regex
-  const plain = text.slice(0, 200).replace(/[\x00-\x1f\x7f]/g, "?");
-  return text.length > 200 ? `${plain}...` : plain;
 }

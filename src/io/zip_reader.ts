@@ -3,6 +3,7 @@
 import type { ByteSource } from "./byte_range.ts";
 import { ByteCursor, NeedsMore, type Wrong } from "./byte_cursor.ts";
 import { InflateCursor } from "./inflate_cursor.ts";
+import { printable } from "./printable.ts";
 import type { ReadBytes } from "./tensor_table.ts";
 
 const LOCAL = 0x04034b50;
@@ -65,14 +66,14 @@ export class ZipReader {
       return await this.source.read(await place + start, length, into);
     };
     if (!member.isDeflated) return stored;
-    const wrong = (state: string) => this.wrong(`member "${shortName(member.name)}": ${state}`);
+    const wrong = (state: string) => this.wrong(`member "${printable(member.name)}": ${state}`);
     const cursor = new InflateCursor(stored, member, wrong);
     return (start, length, into) => cursor.read(start, length, into);
   }
 
   async #dataStart(member: ZipMember): Promise<number> {
     const { headerOffset, compressedSize, limit } = member;
-    const wrong = (state: string) => this.wrong(`member "${shortName(member.name)}" at ${headerOffset}: ${state}`);
+    const wrong = (state: string) => this.wrong(`member "${printable(member.name)}" at ${headerOffset}: ${state}`);
     const header = new ByteCursor(await this.source.read(headerOffset, 30));
     if (header.u32() !== LOCAL) throw wrong("no zip header is there");
     header.skip(4);
@@ -85,19 +86,12 @@ export class ZipReader {
       throw wrong(`its data would go on to ${start + compressedSize}, and the next record begins at ${limit}`);
     }
     const name = await this.source.read(headerOffset + 30, nameLength);
-    if (nameOf(name) !== member.name) throw wrong(`its own header calls it "${shortName(nameOf(name))}"`);
+    if (nameOf(name) !== member.name) throw wrong(`its own header calls it "${printable(nameOf(name))}"`);
     return start;
   }
 }
 
 const nameOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-
-/** A name of a stranger's file, cut so that a message stays a line. */
-function shortName(name: string): string {
-  // deno-lint-ignore no-control-regex
-  const plain = name.replace(/[\x00-\x1f\x7f]/g, "?");
-  return plain.length > 120 ? `${plain.slice(0, 117)}...` : plain;
-}
 
 interface Directory {
   offset: number;
@@ -171,7 +165,7 @@ function readDirectory(records: ByteCursor, offset: number, count: number, wrong
     readLargeSizes(new ByteCursor(records.take(extraLength)), member);
     records.skip(commentLength);
     const { size, compressedSize } = member;
-    const called = `${where} "${shortName(name)}",`;
+    const called = `${where} "${printable(name)}",`;
     if (flags & 1) throw wrong(`${called} is encrypted`);
     if (method !== 0 && method !== 8) {
       throw wrong(`${called} has the compression ${method}; stored and deflated are known`);
@@ -210,10 +204,10 @@ function checkLayout(members: ZipMember[], directory: number, wrong: Wrong): voi
     member.limit = members[i + 1]?.headerOffset ?? directory;
     const least = member.headerOffset + 30 + member.compressedSize;
     if (least <= member.limit) continue;
-    const next = i + 1 < members.length ? `"${shortName(members[i + 1].name)}" begins` : "the directory begins";
+    const next = i + 1 < members.length ? `"${printable(members[i + 1].name)}" begins` : "the directory begins";
     throw wrong(
       `member "${
-        shortName(member.name)
+        printable(member.name)
       }" at ${member.headerOffset} has ${member.compressedSize} bytes, and ${next} at ` +
         `${member.limit}`,
     );

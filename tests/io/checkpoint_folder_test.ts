@@ -5,6 +5,7 @@ import { bytesOf, joinPath } from "../../src/io/byte_source.ts";
 import { openWeights } from "../../src/io/checkpoint_folder.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/io/safetensors.ts";
 import { NameChecker, readFloats } from "../../src/io/weights.ts";
+import { oneTensor } from "./_weights_files.ts";
 
 const floats = (...values: number[]) => ({
   dtype: "F32" as const,
@@ -123,4 +124,36 @@ Deno.test("NameChecker.finish() names what is missing, misshapen and left over a
     assert.match(error.message, /19 left over: left\.11, .*left\.18, and 11 more/);
     return true;
   });
+});
+
+const torchFile = (value: number) => oneTensor(Float32Array.of(value));
+
+Deno.test("openWeights() takes torch's files when there is no safetensors file, and prefers those that are there", async () => {
+  const cases: [files: Record<string, Uint8Array>, stem: string, variant: string | undefined, value: number][] = [
+    [{ "model.bin": torchFile(1) }, "model", undefined, 1],
+    [{ "pytorch_model.bin": torchFile(2) }, "model", undefined, 2],
+    [{ "diffusion_pytorch_model.bin": torchFile(3) }, "diffusion_pytorch_model", undefined, 3],
+    [
+      { "pytorch_model.bin": torchFile(4), "model.safetensors": encodeSafetensors({ w: floats(5) }) },
+      "model",
+      undefined,
+      5,
+    ],
+    [{ "pytorch_model.fp16.bin": torchFile(6) }, "model", "fp16", 6],
+    [{ "pytorch_model.bin.index.json": index({ w: "part-1.bin" }), "part-1.bin": torchFile(7) }, "model", undefined, 7],
+    [
+      { "pytorch_model.bin.index.fp16.json": index({ w: "part-1.bin" }), "part-1.bin": torchFile(8) },
+      "model",
+      "fp16",
+      8,
+    ],
+    // What a file is, its content tells.
+    [{ "model.bin": encodeSafetensors({ w: floats(9) }) }, "model", undefined, 9],
+  ];
+  for (const [files, stem, variant, value] of cases) {
+    await withFiles(files, async (folder) => {
+      using weights = await openWeights(folder, stem, { variant });
+      assert.deepEqual([...await readFloats(weights, "w")], [value]);
+    });
+  }
 });

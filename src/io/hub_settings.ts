@@ -1,0 +1,91 @@
+// Where models come from and where they are kept, as Hugging Face's own tools take it from the environment. In: environment
+// variables and the token file. Out: the hub's address, the cache's folder, the token, and whether the network may be used.
+import { UsageError } from "../errors.ts";
+import { joinPath } from "./address.ts";
+
+/** How to reach the hub and its cache. */
+export interface HubSettings {
+  /** The hub's address without a slash at its end. */
+  endpoint: string;
+  /** The folder with a `models--org--name` for each model. */
+  cacheDir: string;
+  /** The access token, sent to the hub and to nobody else; an empty one is none. */
+  token?: string;
+  /** Whether only the cache may be used. */
+  offline: boolean;
+}
+
+/** An environment variable; one that is empty or may not be read counts as not set. */
+function variable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name)?.trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isOn = (text: string | undefined) => /^(1|on|yes|true)$/i.test(text ?? "");
+
+/** `~` and `$NAME` in a path, as a shell would have it. */
+function expanded(path: string): string {
+  return path.replace(/^~(?=$|[/\\])/, () => home()).replace(/\$\{(\w+)\}|\$(\w+)/g, (found, braced, bare) => {
+    return variable(braced ?? bare) ?? found;
+  });
+}
+
+function home(): string {
+  const found = variable("HOME") ?? variable("USERPROFILE");
+  if (found !== undefined) return found;
+  throw new UsageError("Cannot find the folder of downloaded models as HF_HOME or HOME must name one: neither is set");
+}
+
+/** Hugging Face's own folder, with the cache and the token in it. */
+function hubHome(): string {
+  const named = variable("HF_HOME");
+  if (named !== undefined) return expanded(named);
+  return joinPath(expanded(variable("XDG_CACHE_HOME") ?? "~/.cache"), "huggingface");
+}
+
+function cacheFolder(): string {
+  const named = variable("HF_HUB_CACHE") ?? variable("HUGGINGFACE_HUB_CACHE");
+  return named === undefined ? joinPath(hubHome(), "hub") : expanded(named);
+}
+
+function token(): string | undefined {
+  if (isOn(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return undefined;
+  const given = variable("HF_TOKEN") ?? variable("HUGGING_FACE_HUB_TOKEN");
+  if (given !== undefined) return given;
+  try {
+    const path = variable("HF_TOKEN_PATH");
+    return Deno.readTextFileSync(path ? expanded(path) : joinPath(hubHome(), "token")).trim() || undefined;
+  } catch {
+    return undefined; // most people have none, and need none
+  }
+}
+
+/** The hub's address: HF_ENDPOINT, or Hugging Face's own. */
+export function hubEndpoint(given = variable("HF_ENDPOINT")): string {
+  const endpoint = (given ?? "https://huggingface.co").replace(/\/+$/, "");
+  if (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint)) return endpoint;
+  throw new UsageError(`Cannot use ${endpoint} as a hub as HF_ENDPOINT must be an http(s) URL`);
+}
+
+/**
+ * Reads the settings from the environment; what is given goes before it.
+ *
+ * @throws {UsageError} when the environment names no folder, or an address that is none.
+ * @example
+ * ```ts
+ * import { hubSettings } from "./src/io/hub_settings.ts";
+ * const { cacheDir } = hubSettings({ cacheDir: "/srv/models", offline: true });
+ * console.assert(cacheDir === "/srv/models");
+ * ```
+ */
+export function hubSettings(given: Partial<HubSettings> = {}): HubSettings {
+  return {
+    endpoint: hubEndpoint(given.endpoint),
+    cacheDir: given.cacheDir ?? cacheFolder(),
+    token: (given.token ?? token()) || undefined,
+    offline: given.offline ?? isOn(variable("HF_HUB_OFFLINE")),
+  };
+}

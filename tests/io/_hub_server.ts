@@ -123,7 +123,7 @@ export class FakeHub implements AsyncDisposable {
     return new Response(null, {
       status: 302,
       headers: {
-        location: `http://127.0.0.1:${this.#store.addr.port}/${id}/${file[3]}?Signature=do-not-tell`,
+        location: `http://localhost:${this.#store.addr.port}/${id}/${file[3]}?Signature=do-not-tell`,
         "x-repo-commit": model.commit,
         "x-linked-etag": `"${etag}"`,
         "x-linked-size": String(bytes.length),

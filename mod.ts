@@ -31,6 +31,8 @@ export { encodeSafetensors, openSafetensors } from "./src/io/safetensors.ts";
 export { readFloats, type WeightSource } from "./src/io/weights.ts";
 export { Generator } from "./src/random/generator.ts";
 
+export { AdaptedModel } from "./src/layers/adapted_model.ts";
+export { type AdapterInfo, type LoadLoraOptions } from "./src/layers/adapters.ts";
 export { cleanCaption, preprocessCaption } from "./src/text/caption.ts";
 export { T5EncoderModel } from "./src/text/t5_encoder.ts";
 export { T5Tokenizer } from "./src/text/tokenizer.ts";

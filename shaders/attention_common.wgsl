@@ -6,6 +6,7 @@ struct Params {
   queries: u32,
   keys: u32,
   heads: u32,
+  quads: u32, // of a head; not a constant, so that loops over them stay loops
   q_stride: u32,
   q_offset: u32,
   k_stride: u32,
@@ -13,7 +14,12 @@ struct Params {
   v_stride: u32,
   v_offset: u32,
   scale: f32,
+  flags: u32, // which of mask and relative_bias there are; not constants, so that all attention of one width shares a pipeline
+  first_sample: u32, // of this dispatch, for the mask
 }
+
+const WITH_MASK = 1u;
+const WITH_BIAS = 2u;
 
 // Below every score, yet finite: a row whose keys are all masked by the lowest float still is a softmax.
 const LOWEST = -3.4028234e38;
@@ -26,14 +32,18 @@ const LOWEST = -3.4028234e38;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> p: Params;
 
+fn has(flag: u32) -> bool {
+  return (p.flags & flag) != 0u;
+}
+
 // What is added to the score of a key.
 fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {
   var sum = 0.0;
-  if (HAS_BIAS) {
+  if (has(WITH_BIAS)) {
     sum += relative_bias[head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query];
   }
-  if (HAS_MASK) {
-    sum += mask[sample * p.keys + key];
+  if (has(WITH_MASK)) {
+    sum += mask[(p.first_sample + sample) * p.keys + key];
   }
   return sum;
 }

@@ -1,8 +1,7 @@
 // conv2d: a convolution over channels-last images, the portable kernel.
-//   x [B, H, W, CI]   w [KERNEL * KERNEL * CI, columns]   bias [CO]   ->   y [B, HO, WO, CO]
+//   x [B, H, W, CI]   w [K * K * CI, columns]   bias [CO]   ->   y [B, HO, WO, CO]
 // An invocation makes 4 neighbouring channels of PIXELS neighbouring outputs; neighbours in the workgroup take other channels
-// of the same outputs. Bound by loads: PIXELS + 4 numbers for 4 * PIXELS products; 2 * KERNEL^2 * CI * CO FLOP an output.
-// UPSAMPLE reads x as if each of its pixels were 2 x 2; ADD adds to what y holds.
+// of the same outputs. Bound by loads: PIXELS + 4 numbers for 4 * PIXELS products; 2 * K^2 * CI * CO FLOP an output.
 
 const PIXELS = 8u;
 
@@ -14,9 +13,12 @@ struct Params {
   out_width: u32,
   out_channels: u32, // CO
   outputs: u32, // B * HO * WO
+  kernel: u32, // its height and width
   stride: u32,
+  upsample: u32, // 1: each pixel of x is read as 2 x 2 pixels
   top: i32,
   left: i32,
+  add: u32, // 1: the result is added to what y holds
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -24,6 +26,24 @@ struct Params {
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> p: Params;
+
+// Channels 4 * column .. 4 * column + 3 of an output.
+fn store(output: u32, column: u32, sums: vec4<f32>) {
+  for (var j = 0u; j < 4u; j++) {
+    let channel = column * 4u + j;
+    if (channel < p.out_channels) {
+      var value = sums[j];
+      if (HAS_BIAS) {
+        value += bias[channel];
+      }
+      let at = output * p.out_channels + channel;
+      if (p.add == 1u) {
+        value += y[at];
+      }
+      y[at] = value;
+    }
+  }
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -35,17 +55,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     return;
   }
   var sums: array<vec4<f32>, PIXELS>;
-  for (var ky = 0u; ky < KERNEL; ky++) {
-    for (var kx = 0u; kx < KERNEL; kx++) {
+  for (var ky = 0u; ky < p.kernel; ky++) {
+    for (var kx = 0u; kx < p.kernel; kx++) {
       var at: array<i32, PIXELS>;
       for (var j = 0u; j < PIXELS; j++) {
         at[j] = pixel_at(window_of(min(first + j, p.outputs - 1u)), ky, kx);
       }
-      let weights = (ky * KERNEL + kx) * p.channels * columns + column;
+      let weights = (ky * p.kernel + kx) * p.channels * columns + column;
       for (var c = 0u; c < p.channels; c++) {
         let weight = weight4(w[weights + c * columns]);
         for (var j = 0u; j < PIXELS; j++) {
-          sums[j] += load(at[j], c) * weight;
+          sums[j] += select(0.0, x[u32(max(at[j], 0)) + c], at[j] >= 0) * weight;
         }
       }
     }

@@ -1,11 +1,8 @@
 // conv2d_wide: a convolution over channels-last images, for CPUs with subgroups of 8.
-//   x [B, H, W, CI]   w [KERNEL * KERNEL * CI, columns]   bias [CO]   ->   y [B, HO, WO, CO]
-// A workgroup is one subgroup and makes 32 channels, four a lane, of PIXELS neighbouring outputs. Each lane loads one pixel of
-// eight and the subgroup passes it round, so that a load serves 32 products: there a load costs more than anything else.
-// 2 * KERNEL^2 * CI * CO FLOP an output. UPSAMPLE reads x as if each of its pixels were 2 x 2; ADD adds to what y holds.
-
-const PIXELS = 16u;
-const LANES = 8u;
+//   x [B, H, W, CI]   w [K * K * CI, CO]   bias [CO]   ->   y [B, HO, WO, CO], CI and CO multiples of 4
+// A workgroup is one subgroup and makes 32 channels, four a lane, of 32 neighbouring outputs. There a load costs many times a
+// multiply-add, a vec4 hardly more than a number: so each lane loads four channels of one pixel of eight, and the subgroup passes
+// them round. 2 * K^2 * CI * CO FLOP an output.
 
 struct Params {
   height: u32, // H, W of x, after upsampling
@@ -15,65 +12,102 @@ struct Params {
   out_width: u32,
   out_channels: u32, // CO
   outputs: u32, // B * HO * WO
+  kernel: u32, // its height and width
   stride: u32,
+  upsample: u32, // 1: each pixel of x is read as 2 x 2 pixels
   top: i32,
   left: i32,
+  add: u32, // 1: the result is added to what y holds
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-// Adds the products of eight pixels, one held by each lane, with four weights of this lane.
-fn spread(sums: ptr<function, array<vec4<f32>, 8>>, pixel: f32, weight: vec4<f32>) {
-  (*sums)[0] = fma(vec4<f32>(subgroupBroadcast(pixel, 0u)), weight, (*sums)[0]);
-  (*sums)[1] = fma(vec4<f32>(subgroupBroadcast(pixel, 1u)), weight, (*sums)[1]);
-  (*sums)[2] = fma(vec4<f32>(subgroupBroadcast(pixel, 2u)), weight, (*sums)[2]);
-  (*sums)[3] = fma(vec4<f32>(subgroupBroadcast(pixel, 3u)), weight, (*sums)[3]);
-  (*sums)[4] = fma(vec4<f32>(subgroupBroadcast(pixel, 4u)), weight, (*sums)[4]);
-  (*sums)[5] = fma(vec4<f32>(subgroupBroadcast(pixel, 5u)), weight, (*sums)[5]);
-  (*sums)[6] = fma(vec4<f32>(subgroupBroadcast(pixel, 6u)), weight, (*sums)[6]);
-  (*sums)[7] = fma(vec4<f32>(subgroupBroadcast(pixel, 7u)), weight, (*sums)[7]);
+alias Sums = array<vec4<f32>, 32>; // outputs by 4 channels
+alias Weights = array<vec4<f32>, 4>; // 4 input channels by 4 channels
+
+fn advance_output(sum: vec4<f32>, pixel: vec4<f32>, b: Weights) -> vec4<f32> {
+  return fma(pixel.wwww, b[3], fma(pixel.zzzz, b[2], fma(pixel.yyyy, b[1], fma(pixel.xxxx, b[0], sum))));
 }
 
-@compute @workgroup_size(LANES)
+// Adds 4 input channels to the sums of 8 outputs; the channels of the pixel that output r sees are with lane r.
+fn advance(sums: ptr<function, Sums>, first: u32, at: i32, c: u32, b: Weights) {
+  let pixel = select(vec4<f32>(), x[u32(max(at, 0)) / 4u + c], at >= 0);
+  (*sums)[first + 0u] = advance_output((*sums)[first + 0u], subgroupBroadcast(pixel, 0u), b);
+  (*sums)[first + 1u] = advance_output((*sums)[first + 1u], subgroupBroadcast(pixel, 1u), b);
+  (*sums)[first + 2u] = advance_output((*sums)[first + 2u], subgroupBroadcast(pixel, 2u), b);
+  (*sums)[first + 3u] = advance_output((*sums)[first + 3u], subgroupBroadcast(pixel, 3u), b);
+  (*sums)[first + 4u] = advance_output((*sums)[first + 4u], subgroupBroadcast(pixel, 4u), b);
+  (*sums)[first + 5u] = advance_output((*sums)[first + 5u], subgroupBroadcast(pixel, 5u), b);
+  (*sums)[first + 6u] = advance_output((*sums)[first + 6u], subgroupBroadcast(pixel, 6u), b);
+  (*sums)[first + 7u] = advance_output((*sums)[first + 7u], subgroupBroadcast(pixel, 7u), b);
+}
+
+fn store(output: u32, column: u32, sum: vec4<f32>) {
+  let at = output * (p.out_channels / 4u) + column;
+  var value = sum;
+  if (HAS_BIAS) {
+    value += bias[column];
+  }
+  if (p.add == 1u) {
+    value += y[at];
+  }
+  y[at] = value;
+}
+
+@compute @workgroup_size(8)
 fn main(
   @builtin(workgroup_id) id: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let columns = (p.out_channels + 3u) / 4u;
-  let blocks = (columns + LANES - 1u) / LANES;
+  let columns = p.out_channels / 4u;
+  // Workgroups of the same channels follow each other, so that their weights stay in cache.
+  let tiles = (p.outputs + 31u) / 32u;
   let i = id.x + id.y * groups.x;
-  let first = i / blocks * PIXELS;
-  let column = i % blocks * LANES + lane;
-  let weight_column = min(column, columns - 1u);
-  let low = window_of(min(first + lane, p.outputs - 1u));
-  let high = window_of(min(first + 8u + lane, p.outputs - 1u));
-  var low_sums: array<vec4<f32>, 8>;
-  var high_sums: array<vec4<f32>, 8>;
-  for (var ky = 0u; ky < KERNEL; ky++) {
-    for (var kx = 0u; kx < KERNEL; kx++) {
-      let low_at = pixel_at(low, ky, kx);
-      let high_at = pixel_at(high, ky, kx);
-      let weights = (ky * KERNEL + kx) * p.channels * columns + weight_column;
-      for (var c = 0u; c < p.channels; c++) {
-        let weight = weight4(w[weights + c * columns]);
-        spread(&low_sums, load(low_at, c), weight);
-        spread(&high_sums, load(high_at, c), weight);
+  let first = i % tiles * 32u;
+  let first_column = i / tiles * 8u;
+  if (first_column >= columns) {
+    return; // the grid is a rectangle and may hold more groups than are needed
+  }
+  let column = first_column + lane;
+  let last = p.outputs - 1u;
+  let window0 = window_of(min(first + lane, last));
+  let window1 = window_of(min(first + 8u + lane, last));
+  let window2 = window_of(min(first + 16u + lane, last));
+  let window3 = window_of(min(first + 24u + lane, last));
+  var sums = Sums();
+  var w_at = min(column, columns - 1u);
+  for (var ky = 0u; ky < p.kernel; ky++) {
+    for (var kx = 0u; kx < p.kernel; kx++) {
+      let at0 = pixel_at(window0, ky, kx);
+      let at1 = pixel_at(window1, ky, kx);
+      let at2 = pixel_at(window2, ky, kx);
+      let at3 = pixel_at(window3, ky, kx);
+      for (var c = 0u; c < p.channels / 4u; c++) {
+        let b = Weights(
+          weight4(w[w_at]),
+          weight4(w[w_at + columns]),
+          weight4(w[w_at + 2u * columns]),
+          weight4(w[w_at + 3u * columns]),
+        );
+        w_at += 4u * columns;
+        advance(&sums, 0u, at0, c, b);
+        advance(&sums, 8u, at1, c, b);
+        advance(&sums, 16u, at2, c, b);
+        advance(&sums, 24u, at3, c, b);
       }
     }
   }
   if (column < columns) {
-    for (var j = 0u; j < 8u; j++) {
-      if (first + j < p.outputs) {
-        store(first + j, column, low_sums[j]);
-      }
-      if (first + 8u + j < p.outputs) {
-        store(first + 8u + j, column, high_sums[j]);
-      }
+    // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else 32 stores would be compiled, and
+    // all sums be shuffled through registers. That needs a long body: one reason for `add` to be asked here.
+    let count = min(32u, p.outputs - first);
+    for (var j = 0u; j < count; j++) {
+      store(first + j, column, sums[j]);
     }
   }
 }

@@ -8,23 +8,23 @@
 const_assert TILES == 1u || TILES == 4u;
 
 alias Input = vec4<f32>;
-alias Tile = array<vec4<f32>, 8>; // 8 rows by 4 columns
+alias Sums = array<vec4<f32>, 8u * TILES>; // rows by 4 columns
 alias Weights = array<vec4<f32>, 4>; // 4 steps of k by 4 columns
 
 fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Weights) -> vec4<f32> {
   return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
 }
 
-// Adds 4 steps of k to 8 rows; the quad of x of row r is with lane r.
-fn advance(tile: ptr<function, Tile>, a: vec4<f32>, b: Weights) {
-  (*tile)[0] = advance_row((*tile)[0], subgroupBroadcast(a, 0u), b);
-  (*tile)[1] = advance_row((*tile)[1], subgroupBroadcast(a, 1u), b);
-  (*tile)[2] = advance_row((*tile)[2], subgroupBroadcast(a, 2u), b);
-  (*tile)[3] = advance_row((*tile)[3], subgroupBroadcast(a, 3u), b);
-  (*tile)[4] = advance_row((*tile)[4], subgroupBroadcast(a, 4u), b);
-  (*tile)[5] = advance_row((*tile)[5], subgroupBroadcast(a, 5u), b);
-  (*tile)[6] = advance_row((*tile)[6], subgroupBroadcast(a, 6u), b);
-  (*tile)[7] = advance_row((*tile)[7], subgroupBroadcast(a, 7u), b);
+// Adds 4 steps of k to 8 rows of the sums; the quad of x of row r is with lane r.
+fn advance(sums: ptr<function, Sums>, row: u32, a: vec4<f32>, b: Weights) {
+  (*sums)[row + 0u] = advance_row((*sums)[row + 0u], subgroupBroadcast(a, 0u), b);
+  (*sums)[row + 1u] = advance_row((*sums)[row + 1u], subgroupBroadcast(a, 1u), b);
+  (*sums)[row + 2u] = advance_row((*sums)[row + 2u], subgroupBroadcast(a, 2u), b);
+  (*sums)[row + 3u] = advance_row((*sums)[row + 3u], subgroupBroadcast(a, 3u), b);
+  (*sums)[row + 4u] = advance_row((*sums)[row + 4u], subgroupBroadcast(a, 4u), b);
+  (*sums)[row + 5u] = advance_row((*sums)[row + 5u], subgroupBroadcast(a, 5u), b);
+  (*sums)[row + 6u] = advance_row((*sums)[row + 6u], subgroupBroadcast(a, 6u), b);
+  (*sums)[row + 7u] = advance_row((*sums)[row + 7u], subgroupBroadcast(a, 7u), b);
 }
 
 fn input(row: u32, quad: u32) -> vec4<f32> {
@@ -45,10 +45,7 @@ fn main(
   let first_row = tile / p.column_groups * TILES * 8u;
   let column4 = tile % p.column_groups * 8u + lane;
   let row = first_row + lane;
-  var t0 = Tile();
-  var t1 = Tile();
-  var t2 = Tile();
-  var t3 = Tile();
+  var sums = Sums();
   var w_at = min(column4, p.columns4 - 1u);
   for (var quad = 0u; quad < p.depth / 4u; quad++) {
     let b = Weights(
@@ -58,23 +55,15 @@ fn main(
       weight4(w[w_at + 3u * p.columns4]),
     );
     w_at += 4u * p.columns4;
-    advance(&t0, input(row, quad), b);
+    advance(&sums, 0u, input(row, quad), b);
     if (TILES > 1u) {
-      advance(&t1, input(row + 8u, quad), b);
-      advance(&t2, input(row + 16u, quad), b);
-      advance(&t3, input(row + 24u, quad), b);
+      advance(&sums, 8u, input(row + 8u, quad), b);
+      advance(&sums, 16u, input(row + 16u, quad), b);
+      advance(&sums, 24u, input(row + 24u, quad), b);
     }
   }
-  var sums: array<vec4<f32>, 8u * TILES>;
-  for (var i = 0u; i < 8u; i++) {
-    sums[i] = t0[i];
-    if (TILES > 1u) {
-      sums[8u % (8u * TILES) + i] = t1[i];
-      sums[16u % (8u * TILES) + i] = t2[i];
-      sums[24u % (8u * TILES) + i] = t3[i];
-    }
-  }
-  // A loop that is not unrolled, because its end is not known: the end of a sum is long, and would be compiled once a row.
+  // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else the end of a sum, which is long, would
+  // be compiled once a row, and all sums be shuffled through registers.
   let count = min(TILES * 8u, p.rows - first_row);
   for (var i = 0u; i < count; i++) {
     finish(first_row + i, column4, sums[i]);

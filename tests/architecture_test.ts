@@ -14,7 +14,7 @@ const FLOORS = [
   ["src/ops/"],
   ["src/layers/"],
   ["src/text/", "src/dit/", "src/vae/", "src/schedulers/"],
-  ["src/pipelines/", "src/train/"],
+  ["src/pipelines/", "src/train/", "src/checkpoints/"],
   ["src/verify/"],
   ["mod.ts", "src/server/"],
   ["src/cli/"],

@@ -11,6 +11,7 @@ import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
 import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
 import { cancellable } from "./cancel.ts";
+import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
 import type { Output } from "./output.ts";
 import { settlePictureFiles } from "./picture_files.ts";
 import { formatSeconds, Progress } from "./progress.ts";
@@ -33,6 +34,7 @@ export interface GenerateFlags {
   maxSequenceLength?: number;
   cleanCaption: boolean;
   binning: boolean;
+  lora?: LoraChoice[];
   overwrite?: boolean;
 }
 
@@ -50,6 +52,8 @@ export interface GenerateReport {
   scheduler: string;
   dtype: string;
   backend: string;
+  /** In the order in which they apply. */
+  loras: { name: string; file: string; scale: number }[];
   /** What the adapter says it is. */
   device: string;
   /** Paths, in the order of the batch. */
@@ -93,6 +97,8 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
   const model = flags.model ?? DEFAULT_MODEL;
   const report = await cancellable("generate", async (signal): Promise<GenerateReport> => {
     using progress = new Progress();
+    const { lora: chosen = [] } = flags;
+    await checkLoras(chosen, signal);
     const scheduler = choice && await makeScheduler(choice, model, signal);
     const pipelines = await pipelineClass(model, signal);
     using device = await Device.open({ backend: flags.backend });
@@ -103,6 +109,12 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
       signal,
       onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),
     });
+    const { loras, notes } = await wearLoras(
+      pipe,
+      chosen,
+      signal,
+      (done, total) => progress.show("applying LoRAs", done, total),
+    );
     progress.stop();
     const loaded = performance.now();
 
@@ -140,6 +152,7 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
       model,
       scheduler: components.scheduler.constructor.name,
       dtype: components.transformer.dtype,
+      loras,
       backend: device.entry.backend,
       device: device.description,
       images: paths,
@@ -150,7 +163,7 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
         total: toSeconds(saved - started),
       },
       memory: { peakBytes: device.ledger.peak, bytesAfter: device.ledger.bytes },
-      warnings,
+      warnings: [...notes, ...warnings],
     };
   });
   tell(report, output);

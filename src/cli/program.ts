@@ -5,10 +5,15 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "npm:commander@15.1.0";
 import packageJson from "../../deno.json" with { type: "json" };
 import { UsageError } from "../errors.ts";
+import { PRESETS } from "../pipelines/presets.ts";
+import { addCheckpointCommands } from "./checkpoint_commands.ts";
 import type { DoctorFlags } from "./doctor_command.ts";
+import type { DownloadFlags } from "./download_command.ts";
 import type { GenerateFlags } from "./generate_command.ts";
+import { addLoraChoice, type LoraChoice } from "./loras.ts";
 import { EXIT, Output, tellError } from "./output.ts";
 import { schedulerNames } from "./schedulers.ts";
+import { formatTable } from "./table.ts";
 import type { VerifyFlags } from "./verify_command.ts";
 
 // What is started by another program than this one, but is listed with the rest.
@@ -76,6 +81,12 @@ function addGenerate(program: Command, run: Run): void {
     .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 takes half the memory"))
     .addOption(backendOption())
     .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
+    .option(
+      "--lora <file:scale>",
+      "a LoRA or DoRA, a file or folder, with its scale when it is not 1; may be given several times",
+      addLoraChoice,
+      undefined as LoraChoice[] | undefined,
+    )
     .option("--no-clean-caption", "take the prompt as it is written")
     .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for")
     .option("--overwrite", "write over files that are there");
@@ -115,6 +126,31 @@ function addDoctor(program: Command, run: Run): void {
     run(async (output) => {
       const { doctor } = await import("./doctor_command.ts");
       return await doctor(flags, output);
+    })
+  );
+}
+
+function addDownload(program: Command, run: Run): void {
+  const names = PRESETS.map(({ name, about, id }) => [name, about, id]);
+  const command = program.command("download").description("download a model into the cache of Hugging Face's tools")
+    .argument("<model>", "one of the names below, or org/name on the hub")
+    .option("--revision <name>", "a branch, a tag or a commit")
+    .option(
+      "--component <name>",
+      "only this folder or file of the model; may be given several times",
+      (name, others) => {
+        return [...others ?? [], name];
+      },
+      undefined as string[] | undefined,
+    )
+    .option("--variant <name>", "another form of the weights where there is one, such as fp16")
+    .option("--cache-dir <folder>", "the cache; HF_HUB_CACHE or HF_HOME when not given")
+    .addHelpText("after", `\nModels:\n${formatTable(["", "", ""], names)}`);
+  addCommon(command).action((model: string, flags: DownloadFlags) =>
+    run(async (output) => {
+      const { download } = await import("./download_command.ts");
+      await download(model, flags, output);
+      return EXIT.ok;
     })
   );
 }
@@ -167,6 +203,14 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   addGenerate(program, run);
   addVerify(program, run);
   addDoctor(program, run);
+  addDownload(program, run);
+  addCheckpointCommands({
+    program,
+    common: addCommon,
+    run: (work) => run(async (output) => (await work(output), EXIT.ok)),
+    whole: wholeNumber(0),
+    number: finiteNumber(0),
+  });
   addLauncherWords(program);
 
   const name = program.commands.find((command) => command.name() === args[0])?.name();

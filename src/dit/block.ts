@@ -32,7 +32,8 @@ export class TransformerBlock {
     const name = `transformer_blocks.${index}`;
     const { numAttentionHeads: heads, attentionHeadDim: headWidth, attentionBias: bias, qkNorm } = config;
     const width = heads * headWidth;
-    const shape = { width, heads, headWidth, bias };
+    // diffusers' attention_bias is about queries, keys and values only.
+    const shape = { width, heads, headWidth, bias, outBias: true };
     this.#table = parameters.vector(`${name}.scale_shift_table`, [6, width]);
     const compression = config.kvCompression?.layers.includes(index) ? config.kvCompression : undefined;
     if (qkNorm || compression) {

@@ -5,8 +5,8 @@ import { ShapeError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { joinPath, readJson } from "../io/byte_source.ts";
-import { openWeights } from "../io/checkpoint_folder.ts";
+import { AdaptedModel } from "../layers/adapted_model.ts";
+import { AdapterSet } from "../layers/adapters.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
 import { Linear } from "../layers/linear.ts";
 import { type LoadOptions, ParameterSet, type Vector } from "../layers/parameters.ts";
@@ -18,7 +18,8 @@ import { unpatchify } from "../ops/unpatchify.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { TransformerBlock } from "./block.ts";
 import { type MicroConditions, TimeConditioning } from "./conditioning.ts";
-import { parseTransformerConfig, type TransformerConfig } from "./config.ts";
+import type { TransformerConfig } from "./config.ts";
+import { openTransformer, type OpenTransformerOptions } from "./open_transformer.ts";
 import { positionEmbedding } from "./position_embedding.ts";
 
 /** A caption ready for every block: made once a picture, used at every step. */
@@ -68,7 +69,8 @@ const MASKED = -10000;
 const POSITION_CACHE = 4;
 
 /** The PixArt diffusion transformer. */
-export class PixArtTransformer2DModel implements Disposable {
+export class PixArtTransformer2DModel extends AdaptedModel implements Disposable {
+  protected readonly adapterSet: AdapterSet;
   readonly #parameters: ParameterSet;
   readonly #patch: Linear;
   readonly #time: TimeConditioning;
@@ -78,10 +80,17 @@ export class PixArtTransformer2DModel implements Disposable {
   readonly #out: Linear;
   readonly #positions = new Map<string, Tensor>();
 
-  private constructor(readonly device: Device, readonly config: TransformerConfig, dtype: WeightDType) {
+  private constructor(
+    readonly device: Device,
+    readonly config: TransformerConfig,
+    dtype: WeightDType,
+    reopen?: () => Promise<WeightSource>,
+  ) {
+    super();
     const { inChannels, outChannels, patchSize, captionChannels, numLayers } = config;
     const width = this.width;
     const parameters = this.#parameters = new ParameterSet(device, "PixArtTransformer2DModel", dtype);
+    this.adapterSet = new AdapterSet(parameters, reopen);
     // A convolution whose stride is its kernel is a linear layer over patches.
     this.#patch = new Linear(parameters, "pos_embed.proj", inChannels * patchSize ** 2, width, {
       shape: [width, inChannels, patchSize, patchSize],
@@ -106,38 +115,44 @@ export class PixArtTransformer2DModel implements Disposable {
    * Builds the network and loads its weights.
    *
    * @param config A parsed config.
-   * @param dtype How weights are kept: f32 is the reference, f16 half the memory.
+   * @param options `dtype` is how weights are kept: f32 is the reference, f16 half the memory. `reopen` opens the same weights
+   * again, without which the model takes no LoRA.
    * @throws {WeightsError} when the checkpoint is not this network's.
    */
   static async fromWeights(
     device: Device,
     config: TransformerConfig,
     source: WeightSource,
-    { dtype = "f16", ...load }: LoadOptions & { dtype?: WeightDType } = {},
+    { dtype = "f16", reopen, ...load }: LoadOptions & { dtype?: WeightDType; reopen?: () => Promise<WeightSource> } =
+      {},
   ): Promise<PixArtTransformer2DModel> {
-    const model = new PixArtTransformer2DModel(device, config, dtype);
+    const model = new PixArtTransformer2DModel(device, config, dtype, reopen);
     // Older checkpoints store the position embedding of their training grid; it is computed here.
     await model.#parameters.load(source, { ...load, optional: ["pos_embed.pos_embed"] });
     return model;
   }
 
   /**
-   * Loads a model from a folder in diffusers' layout.
+   * Loads a model in any layout: a folder of diffusers, the original's `.pth`, a single file in either naming, GGUF.
    *
-   * @param folder A path or URL with `config.json` and `diffusion_pytorch_model.safetensors`.
+   * @param address A path or URL of a folder or file; a config is looked for beside the weights, and guessed where there is none.
+   * @throws {ConfigError} when the config is missing and the tensors do not tell all of it.
    * @example
    * ```ts ignore
    * const transformer = await PixArtTransformer2DModel.fromPretrained("sigma-1024", { device, subfolder: "transformer" });
    * ```
    */
   static async fromPretrained(
-    folder: string,
-    { device, subfolder = "", ...options }: LoadOptions & { device: Device; subfolder?: string; dtype?: WeightDType },
+    address: string,
+    { device, dtype, onProgress, signal, ...open }:
+      & LoadOptions
+      & OpenTransformerOptions
+      & { device: Device; dtype?: WeightDType },
   ): Promise<PixArtTransformer2DModel> {
-    const home = joinPath(folder, subfolder);
-    const config = parseTransformerConfig(await readJson(joinPath(home, "config.json")));
-    using source = await openWeights(home, "diffusion_pytorch_model");
-    return await PixArtTransformer2DModel.fromWeights(device, config, source, options);
+    const { config, source } = await openTransformer(address, { ...open, signal });
+    using _source = source;
+    const reopen = async () => (await openTransformer(address, open)).source;
+    return await PixArtTransformer2DModel.fromWeights(device, config, source, { dtype, onProgress, signal, reopen });
   }
 
   /** How its weights are kept. */

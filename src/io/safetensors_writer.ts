@@ -31,9 +31,9 @@ export async function writeSafetensors(
   { metadata = { format: "pt" }, ...options }: SafetensorsOptions = {},
   names: readonly string[] = source.names(),
 ): Promise<void> {
-  const infos = names.map((name) => source.info(name)).sort((a, b) =>
-    widthOf(b, source) - widthOf(a, source) || byName(a.name, b.name)
-  );
+  const infos = names.map((name) => source.info(name));
+  const widths = new Map(infos.map((info) => [info.name, widthOf(info, source)]));
+  infos.sort((a, b) => widths.get(b.name)! - widths.get(a.name)! || byName(a.name, b.name));
   const entries = Object.entries(metadata).sort(([a], [b]) => byName(a, b));
   const members = entries.length > 0 ? [`"__metadata__":${JSON.stringify(Object.fromEntries(entries))}`] : [];
   let at = 0;

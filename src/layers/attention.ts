@@ -12,8 +12,10 @@ export interface AttentionShape {
   width: number;
   heads: number;
   headWidth: number;
-  /** Whether the linear layers have biases. */
+  /** Whether the linear layers of queries, keys and values have biases. */
   bias: boolean;
+  /** Whether the last linear layer has one; as the others when not given. */
+  outBias?: boolean;
   /** What the scores are multiplied by; 1/sqrt(headWidth) when not given. */
   scale?: number;
 }
@@ -47,9 +49,10 @@ export class SelfAttention {
     names: AttentionNames = DIFFUSERS,
   ) {
     const inner = shape.heads * shape.headWidth;
+    const { bias, outBias = bias } = shape;
     const prefixes = [names.query, names.key, names.value].map((part) => `${name}.${part}`);
-    this.#qkv = new Linear(parameters, prefixes, shape.width, inner, { bias: shape.bias });
-    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: shape.bias });
+    this.#qkv = new Linear(parameters, prefixes, shape.width, inner, { bias });
+    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias });
   }
 
   /**
@@ -88,11 +91,11 @@ export class CrossAttention {
     names: AttentionNames = DIFFUSERS,
   ) {
     const inner = shape.heads * shape.headWidth;
-    const { bias } = shape;
+    const { bias, outBias = bias } = shape;
     this.#query = new Linear(parameters, `${name}.${names.query}`, shape.width, inner, { bias });
     const prefixes = [names.key, names.value].map((part) => `${name}.${part}`);
     this.#keyValue = new Linear(parameters, prefixes, contextWidth, inner, { bias });
-    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias });
+    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias });
   }
 
   /** Keys and values of a context: [B, L, contextWidth] -> [B, L, 2 H D]. */

@@ -1,13 +1,14 @@
 // The parameters of a model: declared by its layers with names and shapes, checked against a checkpoint as a whole, then streamed
 // to the GPU in bounded pieces. In: a WeightSource. Out: tensors in the layout that the kernels read.
 
-import { DeviceError, WeightsError } from "../errors.ts";
+import { WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
-import { Recorder } from "../gpu/recorder.ts";
-import { byteSize, type Tensor } from "../gpu/tensor.ts";
-import { NameChecker, readFloats, type WeightSource } from "../io/weights.ts";
-import { packWeight } from "../ops/pack_weight.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { describe, NameChecker, readFloats, type WeightSource } from "../io/weights.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
+import { Matrix, type MatrixSpec, type WeightEdits } from "./matrix.ts";
+
+export { Matrix, type MatrixPart, type MatrixSpec, type WeightEdits } from "./matrix.ts";
 
 /** Bytes of a checkpoint on their way to the GPU at once. */
 const STAGING_BYTES = 32 << 20;
@@ -22,8 +23,6 @@ export interface LoadOptions {
   onProgress?: LoadProgress;
   signal?: AbortSignal;
 }
-
-const SOURCE_DTYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
 
 /** A parameter that is small and read as it is: a bias, a norm's weight, a table. Kept as f32. */
 export class Vector {
@@ -54,117 +53,6 @@ export class Vector {
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = undefined;
-  }
-}
-
-/** Columns `[start, start + columns)` of a matrix, as one tensor [K, columns rounded up to 4]. */
-export interface MatrixPart {
-  start: number;
-  columns: number;
-  tensor: Tensor;
-}
-
-/** How a matrix lies in the checkpoint. */
-export interface MatrixSpec {
-  /** Output features of each name; PyTorch's first axis. */
-  outFeatures: number;
-  inFeatures: number;
-  /** Kernel height times width of a convolution; 1 for a linear layer. */
-  taps: number;
-  /** The shape that each name has in the checkpoint. */
-  shape: readonly number[];
-}
-
-/** The weight of a linear layer or a convolution, packed as the matmul and convolution kernels want it. */
-export class Matrix {
-  #parts: MatrixPart[] = [];
-
-  /** @param names One name, or several whose output features stand side by side. */
-  constructor(readonly names: readonly string[], readonly spec: MatrixSpec, readonly dtype: WeightDType) {}
-
-  get columns(): number {
-    return this.spec.outFeatures * this.names.length;
-  }
-
-  /** The packed weight; several parts where one binding could not hold it. */
-  get parts(): readonly MatrixPart[] {
-    if (this.#parts.length === 0) throw new WeightsError(`Cannot use ${this.names[0]} as it must be loaded first`);
-    return this.#parts;
-  }
-
-  /** The packed weight where it cannot be split. */
-  get tensor(): Tensor {
-    const [part, ...more] = this.parts;
-    if (more.length > 0) {
-      throw new DeviceError(`Cannot bind ${this.names[0]} at once as it is split: ${this.parts.length}`);
-    }
-    return part.tensor;
-  }
-
-  #allocate(device: Device): void {
-    const rows = this.spec.inFeatures * this.spec.taps;
-    const columnBytes = byteSize(rows * 64, this.dtype) / 64;
-    // Parts begin on 64 columns, so that a bias can be bound from there: a binding's offset is a multiple of 256 bytes.
-    const most = Math.max(64, Math.floor(device.limits.maxStorageBufferBindingSize / columnBytes / 64) * 64);
-    for (let start = 0; start < this.columns; start += most) {
-      const columns = Math.min(most, this.columns - start);
-      const shape = [rows, Math.ceil(columns / 4) * 4];
-      this.#parts.push({ start, columns, tensor: device.tensor(shape, this.dtype, this.names[0]) });
-    }
-  }
-
-  /** Streams it from a checkpoint by way of `staging`; `sent` is told the bytes of each piece and may wait. */
-  async load(
-    device: Device,
-    source: WeightSource,
-    staging: Uint8Array<ArrayBuffer>,
-    sent: (bytes: number) => Promise<void>,
-  ): Promise<void> {
-    this.#allocate(device);
-    const { outFeatures, inFeatures, taps } = this.spec;
-    for (const [index, name] of this.names.entries()) {
-      const { dtype, byteLength } = source.info(name);
-      const rowBytes = byteLength / outFeatures;
-      const sourceDType = SOURCE_DTYPES[dtype as keyof typeof SOURCE_DTYPES];
-      if (!sourceDType) {
-        throw new WeightsError(`Cannot load ${name} of ${source.name} as weights must be floats: ${dtype}`);
-      }
-      const most = Math.max(4, Math.floor(staging.length / rowBytes / 4) * 4);
-      for (const part of this.#parts) {
-        // Rows of this name that fall into this part.
-        const first = Math.max(0, part.start - index * outFeatures);
-        const end = Math.min(outFeatures, part.start + part.columns - index * outFeatures);
-        for (let row = first; row < end; row += most) {
-          const rows = Math.min(most, end - row);
-          const bytes = await source.read(name, row * rowBytes, (row + rows) * rowBytes, staging);
-          this.#pack(device, bytes, {
-            sourceDType,
-            rows,
-            inFeatures,
-            taps,
-            out: part.tensor,
-            columnOffset: index * outFeatures + row - part.start,
-          });
-          await sent(bytes.length);
-        }
-      }
-    }
-  }
-
-  #pack(device: Device, bytes: Uint8Array<ArrayBuffer>, options: Parameters<typeof packWeight>[2]): void {
-    using raw = device.tensor([Math.ceil(bytes.length / 4)], "u32", "checkpoint bytes");
-    // The queue takes whole words.
-    const whole = bytes.length % 4 === 0 ? bytes : new Uint8Array(raw.bytes);
-    if (whole !== bytes) whole.set(bytes);
-    device.write(raw, whole);
-    const rec = new Recorder(device);
-    packWeight(rec, raw, options);
-    rec.submit();
-  }
-
-  dispose(): void {
-    for (const { tensor } of this.#parts) tensor.dispose();
-    this.#parts = [];
   }
 }
 
@@ -206,6 +94,55 @@ export class ParameterSet implements Disposable {
     }
     for (const name of options.optional ?? []) if (checker.has(name)) checker.expect(name);
     checker.finish();
+    try {
+      await this.#stream(source, this.#entries, total, options);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  /** Every weight that is multiplied. */
+  get matrices(): readonly Matrix[] {
+    return this.#entries.filter((entry) => entry instanceof Matrix);
+  }
+
+  /**
+   * Reads some of the weights again, into the place that they have.
+   *
+   * @param edits What is done to them on the way.
+   * @throws {WeightsError} when the checkpoint does not have them as it had.
+   */
+  async reload(
+    source: WeightSource,
+    matrices: readonly Matrix[],
+    edits: WeightEdits,
+    options: LoadOptions = {},
+  ): Promise<void> {
+    let total = 0;
+    for (const { names, spec } of matrices) {
+      for (const name of names) {
+        const info = source.info(name);
+        total += info.byteLength;
+        if (info.shape.join() !== spec.shape.join()) {
+          throw new WeightsError(
+            `Cannot read ${describe(info)} of ${source.name} again as it was [${
+              spec.shape.join(", ")
+            }]: the file changed`,
+          );
+        }
+      }
+    }
+    await this.#stream(source, matrices, total, options, edits);
+  }
+
+  async #stream(
+    source: WeightSource,
+    entries: readonly (Vector | Matrix)[],
+    total: number,
+    options: LoadOptions,
+    edits?: WeightEdits,
+  ): Promise<void> {
     const staging = new Uint8Array(Math.min(STAGING_BYTES, total));
     let loaded = 0, inFlight = 0;
     const sent = async (bytes: number) => {
@@ -216,21 +153,16 @@ export class ParameterSet implements Disposable {
       inFlight = 0;
       await this.device.settle();
     };
-    try {
-      for (const entry of this.#entries) {
-        options.signal?.throwIfAborted();
-        if (entry instanceof Matrix) {
-          await entry.load(this.device, source, staging, sent);
-        } else {
-          await entry.load(this.device, source);
-          await sent(entry.tensor.bytes);
-        }
+    for (const entry of entries) {
+      options.signal?.throwIfAborted();
+      if (entry instanceof Matrix) {
+        await entry.load(this.device, source, staging, sent, edits);
+      } else {
+        await entry.load(this.device, source);
+        await sent(entry.tensor.bytes);
       }
-      await this.device.settle();
-    } catch (error) {
-      this.dispose();
-      throw error;
     }
+    await this.device.settle();
   }
 
   #shapes(): { names: readonly string[]; shape: readonly number[] }[] {

@@ -3,7 +3,8 @@
 import { ShapeError } from "../errors.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { type AttentionVariant, attentionVariant } from "./attention_variants.ts";
+import { attentionByRows } from "./attention_rows.ts";
+import { type AttentionVariant, attentionVariant, prefersRows } from "./attention_variants.ts";
 
 /** Heads within rows of a matrix: head h of token t of sample b starts at `offset + (b * tokens + t) * stride + h * D`. */
 export interface Heads {
@@ -37,6 +38,9 @@ export interface AttentionOptions {
   variant?: AttentionVariant;
 }
 
+// The bits of `flags` in attention_common.wgsl.
+const WITH = { mask: 1, bias: 2 };
+
 /**
  * Mixes values by the softmax of how well keys match queries.
  *
@@ -59,25 +63,48 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
   checkAdded("relative bias", relativeBias, heads * (queries + keys - 1));
 
   const y = rec.tensor([batch, queries, heads * headWidth]);
+  if (queries === 0 || batch === 0) return y;
+  const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
+  if (!options.variant && prefersRows(rec.device, dense, headWidth)) {
+    attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, options);
+    return y;
+  }
   const variant = options.variant ?? attentionVariant(rec.device, headWidth);
-  const constants = { ...variant.constants, HAS_MASK: mask !== undefined, HAS_BIAS: relativeBias !== undefined };
-  const kernel = rec.device.kernel(variant.kernel, constants);
-  rec.dispatch(kernel, {
-    bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, y],
-    params: {
-      queries,
-      keys,
-      heads,
-      q_stride: q.stride / 4,
-      q_offset: q.offset / 4,
-      k_stride: k.stride / 4,
-      k_offset: k.offset / 4,
-      v_stride: v.stride / 4,
-      v_offset: v.offset / 4,
-      scale,
-    },
-    groups: [Math.ceil(queries / variant.queries), heads * batch],
-  });
+  // A binding holds only so many bytes: if all samples are too many, they go one by one.
+  const limit = rec.device.limits.maxStorageBufferBindingSize;
+  const step = [q.tensor, k.tensor, v.tensor, y].every((tensor) => tensor.bytes <= limit) ? batch : 1;
+  for (let sample = 0; sample < batch; sample += step) {
+    const part = ({ tensor, stride, offset }: Heads, tokens: number) => {
+      const start = sample * tokens * stride;
+      return step === batch ? tensor : tensor.view([Math.min(offset + tokens * stride, tensor.size - start)], start);
+    };
+    rec.dispatch(rec.device.kernel(variant.kernel, variant.constants), {
+      bindings: [
+        part(q, queries),
+        part(k, keys),
+        part(v, keys),
+        mask,
+        relativeBias,
+        part({ tensor: y, stride: heads * headWidth, offset: 0 }, queries),
+      ],
+      params: {
+        queries,
+        keys,
+        heads,
+        quads: headWidth / 4,
+        q_stride: q.stride / 4,
+        q_offset: q.offset / 4,
+        k_stride: k.stride / 4,
+        k_offset: k.offset / 4,
+        v_stride: v.stride / 4,
+        v_offset: v.offset / 4,
+        scale,
+        flags: (mask ? WITH.mask : 0) | (relativeBias ? WITH.bias : 0),
+        first_sample: sample,
+      },
+      groups: [Math.ceil(queries / variant.queries), heads * step],
+    });
+  }
   return y;
 }
 

@@ -13,13 +13,6 @@ import { forWeights, type WeightDType } from "./weight_kernels.ts";
 const PORTABLE = forWeights({ name: "conv2d", source, shared: [commonSource] });
 const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared: [commonSource], features: ["subgroups"] });
 
-/** The kernel that suits a device and the workgroups it needs. */
-function variantFor(device: Device, outputs: number, columns: number): [Record<WeightDType, KernelSource>, number] {
-  // The wide kernel makes 32 channels at a time; few channels would leave most of its lanes idle.
-  if (device.subgroupSize === 8 && columns >= 4) return [WIDE, Math.ceil(outputs / 16) * Math.ceil(columns / 8)];
-  return [PORTABLE, Math.ceil(Math.ceil(outputs / 8) * columns / 64)];
-}
-
 /** Rows and columns of zeros around an image, in pixels. */
 export interface Padding {
   top: number;
@@ -41,6 +34,23 @@ export interface Conv2dOptions {
   addTo?: Tensor;
   /** Reads each pixel of `x` as 2 x 2 pixels. */
   upsample?: boolean;
+  /** Runs the kernel that needs no features; for comparison. */
+  portable?: boolean;
+}
+
+/** The kernel that suits a device and the workgroups it needs. */
+function variantFor(
+  device: Device,
+  outputs: number,
+  inChannels: number,
+  { outChannels, portable }: Conv2dOptions,
+): [Record<WeightDType, KernelSource>, number] {
+  const columns = Math.ceil(outChannels / 4);
+  // The wide kernel makes 32 channels at a time; few channels would leave most of its lanes idle.
+  if (device.subgroupSize === 8 && !portable && inChannels % 4 === 0 && outChannels % 4 === 0 && columns >= 4) {
+    return [WIDE, Math.ceil(outputs / 32) * Math.ceil(columns / 8)];
+  }
+  return [PORTABLE, Math.ceil(Math.ceil(outputs / 8) * columns / 64)];
 }
 
 /**
@@ -80,9 +90,9 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
   }
   const outputs = samples * outHeight * outWidth;
   const y = addTo ?? rec.tensor(outShape);
-  const [kernels, groups] = variantFor(rec.device, outputs, weightShape[1] / 4);
+  const [kernels, groups] = variantFor(rec.device, outputs, channels, options);
   rec.dispatch(
-    rec.device.kernel(kernels[w.dtype], { KERNEL: kernel, HAS_BIAS: !!bias, ADD: !!addTo, UPSAMPLE: upsample }),
+    rec.device.kernel(kernels[w.dtype], { HAS_BIAS: !!bias }),
     {
       bindings: [x, w, bias, y],
       params: {
@@ -93,9 +103,12 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
         out_width: outWidth,
         out_channels: outChannels,
         outputs,
+        kernel,
         stride,
+        upsample: upsample ? 1 : 0,
         top: padding.top,
         left: padding.left,
+        add: addTo ? 1 : 0,
       },
       groups: linearGroups(groups),
     },

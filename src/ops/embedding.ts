@@ -1,4 +1,4 @@
-// embedding: gathers rows of a table, such as the vectors of tokens.
+// embedding: token numbers to rows of a table.
 
 import source from "../../shaders/embedding.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
@@ -8,22 +8,22 @@ import type { Tensor } from "../gpu/tensor.ts";
 const KERNEL = { name: "embedding", source };
 
 /**
- * Gathers rows of a table.
+ * Picks a row of the table for each id. An id that the table does not have gives a row of NaN.
  *
- * @param table [V, C] f32; of a big table only the rows that occur need to be given.
- * @param ids u32 of any shape, below V; larger ones take the last row.
+ * @param table [V, C] f32 or f16; of a big table only the rows that occur need to be given.
+ * @param ids [..] u32.
  * @returns [.., C] f32 in the recorder's scope.
- * @throws {ShapeError} when the table is not a matrix of f32, or the ids are not u32.
+ * @throws {ShapeError} when the table is no matrix of floats, or the ids are not u32.
  */
 export function embedding(rec: Recorder, table: Tensor, ids: Tensor): Tensor {
-  if (table.dtype !== "f32" || table.shape.length !== 2 || table.size === 0 || ids.dtype !== "u32") {
-    throw new ShapeError(`Cannot gather rows of ${table} by ${ids} as they must be f32 [V, C] and u32: they are not`);
+  if (table.shape.length !== 2 || (table.dtype !== "f32" && table.dtype !== "f16") || ids.dtype !== "u32") {
+    throw new ShapeError(`Cannot look up ${ids} in ${table} as a matrix of floats is looked up by u32: it is not`);
   }
   const [rows, columns] = table.shape;
   const y = rec.tensor([...ids.shape, columns]);
-  rec.dispatch(rec.device.kernel(KERNEL), {
+  rec.dispatch(rec.device.kernel(KERNEL, { HALVES: table.dtype === "f16" }), {
     bindings: [table, ids, y],
-    params: { total: y.size, columns, rows },
+    params: { ids: ids.size, rows, columns },
     groups: linearGroups(Math.ceil(y.size / 64)),
   });
   return y;

@@ -22,6 +22,8 @@ export interface GroupNormOptions {
   bias: Tensor;
   /** Whether SiLU follows. */
   silu?: boolean;
+  /** Runs the kernels that need no features; for comparison. */
+  portable?: boolean;
 }
 
 /**
@@ -66,7 +68,7 @@ export function groupNorm(rec: Recorder, x: Tensor, options: GroupNormOptions): 
     params: { samples, pixels, columns, runs, run_length },
     groups: invocations,
   });
-  const { kernels, workers } = reductionFor(device, MERGE);
+  const { kernels, workers } = reductionFor(device, MERGE, options.portable);
   rec.dispatch(device.kernel(kernels[lanes], { WORKERS: workers }), {
     bindings: [moments, weight, factors],
     params: { pixels, columns, groups, runs, run_length, eps },

@@ -51,9 +51,11 @@ export interface Reduction {
 /**
  * Chooses the variant of a reduction. A GPU wants several subgroups a row. On a CPU with 8-wide vectors one subgroup is best:
  * a barrier costs a switch of stacks for every subgroup, and rows are done one after another anyway.
+ *
+ * @param portable Takes the variant that needs no features, whatever the device has.
  */
-export function reductionFor(device: Device, kernels: ReductionKernels): Reduction {
-  return device.subgroupSize === 8
+export function reductionFor(device: Device, kernels: ReductionKernels, portable = false): Reduction {
+  return device.subgroupSize === 8 && !portable
     ? { kernels: kernels.subgroup, workers: 8, rows: 4 }
     : { kernels: kernels.portable, workers: 64, rows: 1 };
 }

@@ -28,6 +28,8 @@ export interface LayerNormOptions {
   weight?: Tensor;
   /** [C]; added at the end. Not together with `shift`. */
   bias?: Tensor;
+  /** Runs the kernel that needs no features; for comparison. */
+  portable?: boolean;
 }
 
 /** Fails unless a table holds a row of `columns` for each of `samples`. */
@@ -64,7 +66,7 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
   if (shift) checkRows(x, "shift", shift, samples, columns);
 
   const { device } = rec;
-  const { kernels, workers, rows: rowsPerGroup } = reductionFor(device, KERNELS);
+  const { kernels, workers, rows: rowsPerGroup } = reductionFor(device, KERNELS, options.portable);
   const lanes = lanesOf(columns, ...[scale, shift].flatMap((table) => table ? [table.stride, table.offset] : []));
   const constants = { WORKERS: workers, ROWS: rowsPerGroup, HAS_SCALE: !!scale, HAS_SHIFT: !!shift };
   const groupsPerSample = Math.ceil(rows / rowsPerGroup);

@@ -33,7 +33,7 @@ export interface MatmulOptions {
   outOffset?: number;
   /** Applied to x as it is loaded; meant for few rows, since every column tile applies it again. */
   inputActivation?: "none" | "silu";
-  /** A kernel other than the fastest for this device. */
+  /** A kernel other than the fastest for this device; it must fit K. */
   variant?: MatmulVariant;
 }
 
@@ -64,7 +64,7 @@ export function matmul(rec: Recorder, x: Tensor, w: Tensor, options: MatmulOptio
   checkGate(gate, M, N, rowsPerSample, gateStride, gateOffset, options);
   if (M === 0) return y;
 
-  const variant = options.variant ?? matmulVariant(rec.device, M);
+  const variant = options.variant ?? matmulVariant(rec.device, M, K);
   const kernel = rec.device.kernel(variant.kernels[w.dtype as WeightDType], {
     ...variant.constants,
     INPUT_SILU: options.inputActivation === "silu",

@@ -1,8 +1,9 @@
-// Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the number of rows.
+// Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the extents of x.
 // Out: a kernel for each type of weights, its constants, and how many rows and columns a workgroup covers.
 
 import epilogue from "../../shaders/matmul_epilogue.wgsl" with { type: "text" };
 import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
+import wideSource from "../../shaders/matmul_wide.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import { forWeights, type WeightDType } from "./weight_kernels.ts";
@@ -19,6 +20,7 @@ export interface MatmulVariant {
 }
 
 const PORTABLE = forWeights({ name: "matmul", source: portableSource, shared: [epilogue] });
+const WIDE = forWeights({ name: "matmul_wide", source: wideSource, shared: [epilogue], features: ["subgroups"] });
 
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
@@ -39,11 +41,18 @@ export function portableMatmul(rows: number): MatmulVariant {
   };
 }
 
+/** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, and quads of x. */
+function wideMatmul(rows: number): MatmulVariant {
+  const constants = { TILES: rows <= 8 ? 1 : 4 };
+  return { name: "wide", kernels: WIDE, constants, rows: constants.TILES * 8, columns: 32 };
+}
+
 /**
  * The fastest kernel for a device.
  *
- * @param rows Rows of the product.
+ * @param rows M, rows of the product.
+ * @param depth K, what is summed over.
  */
-export function matmulVariant(_device: Device, rows: number): MatmulVariant {
-  return portableMatmul(rows);
+export function matmulVariant(device: Device, rows: number, depth: number): MatmulVariant {
+  return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);
 }

@@ -1,5 +1,6 @@
 // What a picture says of itself: enough to make it again. In: a call's options. Out: text for the PNG.
 
+import type { AdapterInfo } from "../layers/adapters.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 
 /** A picture's origin. */
@@ -16,8 +17,15 @@ export interface PictureOrigin {
   scheduler: Scheduler;
   model: string;
   dtype: string;
+  adapters: readonly AdapterInfo[];
   width: number;
   height: number;
+}
+
+/** The LoRAs in the weights with their scales: `watercolour:0.8, cats:0.5`. */
+function lorasOf(adapters: readonly AdapterInfo[]): string | undefined {
+  const worn = adapters.filter(({ status }) => status !== "inactive");
+  return worn.length > 0 ? worn.map(({ name, scale }) => `${name}:${scale}`).join(", ") : undefined;
 }
 
 /** Keyword to text, for the chunks of a PNG; keys are diffusers' argument names. */
@@ -34,6 +42,7 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
     ["scheduler", scheduler.constructor.name],
     ["model", origin.model],
     ["dtype", origin.dtype],
+    ["lora", lorasOf(origin.adapters)],
     ["width", `${origin.width}`],
     ["height", `${origin.height}`],
     ["Software", "pixart-webgpu"],

@@ -6,6 +6,8 @@ import type { Device } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { formatShape, Tensor } from "../gpu/tensor.ts";
 import { Image } from "../io/image.ts";
+import type { AdaptedModel } from "../layers/adapted_model.ts";
+import type { AdapterInfo } from "../layers/adapters.ts";
 import { countNonFinite } from "../ops/count_non_finite.ts";
 import { Generator } from "../random/generator.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
@@ -77,6 +79,36 @@ export abstract class TextToImagePipeline implements Disposable {
   get defaultSize(): { height: number; width: number } {
     const side = this.components.transformer.config.sampleSize * this.vaeScaleFactor;
     return { height: side, width: side };
+  }
+
+  /** The transformer's LoRAs; see `AdaptedModel`. */
+  get adapters(): readonly AdapterInfo[] {
+    return this.components.transformer.adapters;
+  }
+
+  /** Loads a LoRA or DoRA onto the transformer and makes it the only active one; see `AdaptedModel.loadLora`. */
+  loadLora(...args: Parameters<AdaptedModel["loadLora"]>): Promise<string> {
+    return this.components.transformer.loadLora(...args);
+  }
+
+  /** Makes these LoRAs of the transformer the active ones; see `AdaptedModel.setAdapters`. */
+  setAdapters(...args: Parameters<AdaptedModel["setAdapters"]>): Promise<void> {
+    return this.components.transformer.setAdapters(...args);
+  }
+
+  /** Makes the active LoRAs part of the transformer's weights; see `AdaptedModel.fuseLora`. */
+  fuseLora(...args: Parameters<AdaptedModel["fuseLora"]>): Promise<void> {
+    return this.components.transformer.fuseLora(...args);
+  }
+
+  /** Takes fused LoRAs out of the transformer's weights; see `AdaptedModel.unfuseLora`. */
+  unfuseLora(): Promise<void> {
+    return this.components.transformer.unfuseLora();
+  }
+
+  /** Unloads a LoRA of the transformer, or all; see `AdaptedModel.unloadLora`. */
+  unloadLora(name?: string): Promise<void> {
+    return this.components.transformer.unloadLora(name);
   }
 
   /**
@@ -257,6 +289,7 @@ export abstract class TextToImagePipeline implements Disposable {
         scheduler: this.components.scheduler,
         model: this.#modelName,
         dtype: this.components.transformer.dtype,
+        adapters: this.adapters,
         ...size,
       });
       Object.assign(image.metadata, metadata);

@@ -2,11 +2,14 @@
 // whose figures come from both of them.
 
 import { formatShape } from "../gpu/tensor.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../io/half.ts";
 
 /** Numbers with a shape. */
 export interface Numbers {
   data: ArrayLike<number>;
   shape: readonly number[];
+  /** Given when they were stored in halves. */
+  dtype?: "F16" | "BF16";
 }
 
 /** How one output compares with its reference. */
@@ -29,7 +32,8 @@ export function notCompared(name: string, note: string): OutputReport {
 }
 
 /**
- * Compares floats by their relative L2 error.
+ * Compares floats by their relative L2 error. A reference that was stored in halves is compared with ours in the same halves,
+ * since it cannot tell apart what they round to one number.
  *
  * @param ours What was computed.
  * @param reference What was recorded.
@@ -47,9 +51,10 @@ export function compareFloats(name: string, ours: Numbers, reference: Numbers, t
   const { length } = reference.data;
   if (ours.shape.join() !== reference.shape.join() || ours.data.length !== length) return notCompared(name, shapes);
   if (length === 0) return notCompared(name, `nothing to compare: ${shapes}`);
+  const data = reference.dtype ? inHalves(Float32Array.from(ours.data), reference.dtype) : ours.data;
   let largest = 0, difference = 0, norm = 0;
   for (let i = 0; i < length; i++) {
-    const error = Math.abs(ours.data[i] - reference.data[i]);
+    const error = Math.abs(data[i] - reference.data[i]);
     largest = Math.max(largest, error);
     difference += error ** 2;
     norm += reference.data[i] ** 2;
@@ -57,7 +62,8 @@ export function compareFloats(name: string, ours: Numbers, reference: Numbers, t
   const row = { name, maxAbsError: largest, relativeL2: ratio(difference, norm) };
   const broken = nonFinite("ours", ours) ?? nonFinite("the reference", reference);
   if (broken) return { ...row, ok: false, note: broken };
-  return { ...row, ok: row.relativeL2 <= tolerance };
+  const note = reference.dtype && { note: `compared in ${reference.dtype}, as it was recorded` };
+  return { ...row, ok: row.relativeL2 <= tolerance, ...note };
 }
 
 /**
@@ -107,6 +113,11 @@ export function shorten(text: string, most = 60): string {
 function ratio(difference: number, norm: number): number {
   if (norm > 0) return Math.sqrt(difference / norm);
   return difference === 0 ? 0 : difference > 0 ? Infinity : NaN;
+}
+
+/** Numbers rounded to the nearest halves. */
+function inHalves(data: Float32Array, dtype: "F16" | "BF16"): Float32Array {
+  return dtype === "F16" ? f16ToF32(f32ToF16(data)) : bf16ToF32(f32ToBf16(data));
 }
 
 function nonFinite(whose: string, { data }: Numbers): string | undefined {

@@ -7,6 +7,8 @@ import { openSafetensors } from "../io/safetensors.ts";
 /** What can be verified. */
 export type ComponentKind =
   | "transformer"
+  | "original transformer"
+  | "adapters"
   | "autoencoder"
   | "text encoder"
   | "schedulers"
@@ -35,7 +37,7 @@ const BY_CLASS: Record<string, Component> = {
 
 const LOOKED_FOR =
   "config.json with a known _class_name, architectures or model_type; t5.json with spiece.model or tokenizer.json; " +
-  "captions.json; index.json of schedulers or of a pipeline's cases; io.safetensors with random draws";
+  "captions.json; index.json of schedulers or of a pipeline's cases; io.safetensors with random draws or outputs of adapters";
 
 type Json = Record<string, unknown>;
 
@@ -54,9 +56,7 @@ function unknown(folder: string, state: string): never {
 function ofConfig(folder: string, config: unknown): Component {
   if (!isObject(config)) unknown(folder, "its config.json is not an object");
   const { _class_name: diffusers, architectures, model_type: type, class: original } = config;
-  if (original === "PixArtMS" || original === "PixArt") {
-    notImplemented(folder, `the ${original} network in the original repository's layout`);
-  }
+  if (original === "PixArtMS" || original === "PixArt") return { kind: "original transformer", name: original };
   // A whole T5 is written under other names; its encoder is the same.
   const names = [diffusers, ...(Array.isArray(architectures) ? architectures : []), type === "t5" && "T5EncoderModel"];
   for (const name of names) {
@@ -77,13 +77,11 @@ function ofIndex(folder: string, index: unknown): Component | undefined {
   return { kind: "schedulers", name: classes.length === 1 ? classes[0] : "schedulers" };
 }
 
-async function ofTensors(folder: string, file: string): Promise<Component | undefined> {
+async function ofTensors(file: string): Promise<Component | undefined> {
   using source = await openSafetensors(file);
   const names = source.names();
   if (names.some((name) => DRAW.test(name))) return { kind: "generator", name: "Generator" };
-  if (names.some((name) => /^out\.(lora|dora)\./.test(name))) {
-    notImplemented(folder, "adapters of a network (LoRA, DoRA)");
-  }
+  if (names.some((name) => /^out\.(lora|dora)\./.test(name))) return { kind: "adapters", name: "LoRA" };
   return undefined;
 }
 
@@ -108,6 +106,6 @@ export async function findComponent(folder: string): Promise<Component> {
   if (await has("captions.json")) return { kind: "captions", name: "cleanCaption" };
   const byIndex = await has("index.json") ? ofIndex(folder, await readJson(file("index.json"))) : undefined;
   if (byIndex) return byIndex;
-  const byTensors = await has("io.safetensors") ? await ofTensors(folder, file("io.safetensors")) : undefined;
+  const byTensors = await has("io.safetensors") ? await ofTensors(file("io.safetensors")) : undefined;
   return byTensors ?? unknown(folder, `none of these was found in it: ${LOOKED_FOR}`);
 }

@@ -69,21 +69,17 @@ export class Reference implements Disposable {
     return info.shape;
   }
 
-  /** Whether a tensor holds whole numbers or booleans. */
-  isWhole(name: string): boolean {
-    this.shape(name);
-    return !this.source.info(name).dtype.includes("F");
-  }
-
   /**
-   * A tensor's numbers in f32.
+   * A tensor's numbers in f32, and the dtype of those that were stored in halves.
    *
    * @param rank How many axes it must have.
    * @throws {WeightsError} when it is missing or has another number of axes.
    */
-  async floats(name: string, rank?: number): Promise<HostTensor> {
+  async floats(name: string, rank?: number): Promise<HostTensor & { dtype?: "F16" | "BF16" }> {
     const shape = this.shape(name, rank);
-    return { data: await readFloats(this.source, name), shape };
+    const data = await readFloats(this.source, name);
+    const { dtype } = this.source.info(name);
+    return dtype === "F16" || dtype === "BF16" ? { data, shape, dtype } : { data, shape };
   }
 
   /**

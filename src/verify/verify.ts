@@ -8,8 +8,10 @@ import type { WeightDType } from "../ops/weight_kernels.ts";
 import type { OutputReport } from "./compare.ts";
 import { type ComponentKind, findComponent } from "./component.ts";
 import type { Verifier, VerifyRun } from "./run.ts";
+import { verifyAdapters } from "./verify_adapters.ts";
 import { verifyAutoencoder } from "./verify_autoencoder.ts";
 import { verifyGenerator } from "./verify_generator.ts";
+import { verifyOriginal } from "./verify_original.ts";
 import { verifyPipeline } from "./verify_pipeline.ts";
 import { verifySchedulers } from "./verify_schedulers.ts";
 import { verifyCaptions, verifyTokenizer } from "./verify_text.ts";
@@ -48,6 +50,8 @@ export interface VerifyReport {
 
 const VERIFIERS: Record<ComponentKind, Verifier> = {
   "transformer": verifyTransformer,
+  "original transformer": verifyOriginal,
+  "adapters": verifyAdapters,
   "autoencoder": verifyAutoencoder,
   "text encoder": verifyTextEncoder,
   "schedulers": verifySchedulers,

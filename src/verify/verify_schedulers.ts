@@ -3,17 +3,12 @@
 
 import { ConfigError, UsageError } from "../errors.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
-import { DPMSolverMultistepScheduler } from "../schedulers/dpm_solver_multistep.ts";
-import type { Scheduler, StepPlan, TimestepOptions } from "../schedulers/scheduler.ts";
+import { SCHEDULERS } from "../schedulers/registry.ts";
+import type { PlanOptions, Scheduler, StepPlan, TimestepOptions } from "../schedulers/scheduler.ts";
 import { compareExactly, compareFloats, notCompared, type OutputReport } from "./compare.ts";
 import { Reference } from "./reference.ts";
 import type { VerifyRun } from "./run.ts";
 import { runTrace } from "./scheduler_trace.ts";
-
-/** The schedulers that there are. */
-const SCHEDULERS: Record<string, (config: unknown) => Scheduler> = {
-  DPMSolverMultistepScheduler: (config) => DPMSolverMultistepScheduler.fromConfig(config),
-};
 
 /** What the index says of one run. */
 interface Entry {
@@ -25,7 +20,25 @@ interface Entry {
   init_noise_sigma?: number;
 }
 
-const TIMESTEP_OPTIONS = ["timesteps", "sigmas", "mu"];
+/** Arguments of diffusers' `set_timesteps()`, and what they are called here. */
+const TIMESTEP_OPTIONS: Record<string, keyof TimestepOptions> = {
+  timesteps: "timesteps",
+  sigmas: "sigmas",
+  mu: "mu",
+  original_inference_steps: "originalInferenceSteps",
+  strength: "strength",
+};
+
+/** Arguments of diffusers' `step()`, and what they are called here. */
+const STEP_OPTIONS: Record<string, keyof PlanOptions> = {
+  eta: "eta",
+  use_clipped_model_output: "useClippedModelOutput",
+  order: "order",
+  s_churn: "sChurn",
+  s_tmin: "sTmin",
+  s_tmax: "sTmax",
+  s_noise: "sNoise",
+};
 
 /** Runs every entry of `index.json` on the GPU, with the model that its trace was recorded with. */
 export async function verifySchedulers(run: VerifyRun): Promise<OutputReport[]> {
@@ -39,7 +52,7 @@ export async function verifySchedulers(run: VerifyRun): Promise<OutputReport[]> 
       );
     }
     run.progress(`running ${name}`);
-    const prepared = prepare(entry);
+    const prepared = await prepare(entry);
     if (typeof prepared === "string") {
       rows.push(notCompared(name, prepared));
       continue;
@@ -51,20 +64,36 @@ export async function verifySchedulers(run: VerifyRun): Promise<OutputReport[]> 
   return rows;
 }
 
-/** A scheduler ready to run with its plan, or why there is none. */
-function prepare(entry: Entry): { scheduler: Scheduler; plan: StepPlan[] } | string {
-  const make = Object.hasOwn(SCHEDULERS, entry.scheduler) ? SCHEDULERS[entry.scheduler] : undefined;
-  if (!make) return `not implemented: ${entry.scheduler}`;
-  const options = entry.set_timesteps ?? {};
+/** A scheduler with the plan of its run. */
+interface Planned {
+  scheduler: Scheduler;
+  plan: StepPlan[];
+}
+
+/** A scheduler ready to run, or why there is none. */
+async function prepare(entry: Entry): Promise<Planned | string> {
+  if (!Object.hasOwn(SCHEDULERS, entry.scheduler)) return `not implemented: ${entry.scheduler}`;
+  const { step = {}, set_timesteps: times = {} } = entry;
   const unknown = [
-    ...Object.keys(entry.step ?? {}).map((key) => `step(${key})`),
-    ...Object.keys(options).filter((key) => !TIMESTEP_OPTIONS.includes(key)).map((key) => `set_timesteps(${key})`),
+    ...Object.keys(step).filter((key) => !Object.hasOwn(STEP_OPTIONS, key)).map((key) => `step(${key})`),
+    ...Object.keys(times).filter((key) => !Object.hasOwn(TIMESTEP_OPTIONS, key)).map((key) => `set_timesteps(${key})`),
   ];
   if (unknown.length > 0) return `not implemented: ${unknown.join(", ")} of ${entry.scheduler}`;
+  return await orReason(() => {
+    const scheduler = SCHEDULERS[entry.scheduler].fromConfig(entry.config);
+    scheduler.setTimesteps(entry.num_inference_steps, renamed<TimestepOptions>(times, TIMESTEP_OPTIONS));
+    return { scheduler, plan: scheduler.plan(renamed<PlanOptions>(step, STEP_OPTIONS)) };
+  });
+}
+
+function renamed<T>(values: Record<string, unknown>, names: Record<string, keyof T>): T {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [names[key], value])) as T;
+}
+
+/** What `work` gives, or in words why a scheduler or its kernel refuses it. */
+async function orReason<T>(work: () => T | Promise<T>): Promise<T | string> {
   try {
-    const scheduler = make(entry.config);
-    scheduler.setTimesteps(entry.num_inference_steps, options as TimestepOptions);
-    return { scheduler, plan: scheduler.plan() };
+    return await work();
   } catch (error) {
     if (error instanceof ConfigError || error instanceof UsageError) return error.message;
     throw error;
@@ -75,7 +104,7 @@ async function verifyEntry(
   run: VerifyRun,
   io: Reference,
   entry: Entry,
-  { scheduler, plan }: { scheduler: Scheduler; plan: StepPlan[] },
+  { scheduler, plan }: Planned,
 ): Promise<OutputReport[]> {
   const rows: OutputReport[] = [];
   const list = (data: readonly number[]) => ({ data, shape: [data.length] });
@@ -96,7 +125,9 @@ async function verifyEntry(
   if (io.has("sigmas")) {
     rows.push(compareFloats("sigmas", list(scheduler.sigmas), await io.floats("sigmas"), run.tolerance));
   }
-  rows.push(...await runTrace(run, io, plan, String(entry.config.variance_type).startsWith("learned")));
+  const learned = String(entry.config.variance_type).startsWith("learned");
+  const steps = await orReason(() => runTrace(run, io, plan, learned));
+  rows.push(...(typeof steps === "string" ? [notCompared("out", steps)] : steps));
   if (io.has("add.out")) rows.push(await verifyAddNoise(run, io, scheduler));
   return rows;
 }

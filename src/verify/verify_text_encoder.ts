@@ -38,8 +38,8 @@ export async function verifyTextEncoder(run: VerifyRun): Promise<OutputReport[]>
 }
 
 /** The tokens [K, C] of [B, L, C] that a mask [B * L] keeps. */
-function keptTokens({ data, shape }: Numbers, mask: Float32Array): Numbers {
+function keptTokens({ data, shape, dtype }: Numbers, mask: Float32Array): Numbers {
   const width = shape[shape.length - 1];
   const kept = Array.from(data).filter((_, i) => mask[Math.floor(i / width)] !== 0);
-  return { data: kept, shape: [kept.length / width, width] };
+  return { data: kept, shape: [kept.length / width, width], dtype };
 }

@@ -1,18 +1,55 @@
 // Verifies a transformer. In: a folder with its weights and recorded inputs and outputs. Out: a row for each output.
 
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
+import type { Device } from "../gpu/device.ts";
+import type { HostTensor } from "../pipelines/generate_options.ts";
 import { compareFloats, notCompared, type OutputReport } from "./compare.ts";
 import { Reference } from "./reference.ts";
 import { compute, type VerifyRun } from "./run.ts";
 
-/** Runs a PixArt transformer on recorded latents [B, 4, h, w], captions [B, L, C] and times [B]. */
+/** Recorded latents [B, 4, h, w], captions [B, L, C] with their mask [B, L], and times [B]. */
+export interface RecordedInputs {
+  latents: HostTensor;
+  caption: HostTensor;
+  mask?: HostTensor;
+  timestep: HostTensor;
+}
+
+/** Reads what a transformer is run on. */
+export async function readInputs(io: Reference): Promise<RecordedInputs> {
+  return {
+    latents: await io.floats("in.hidden_states", 4),
+    caption: await io.floats("in.encoder_hidden_states", 3),
+    mask: io.has("in.encoder_attention_mask") ? await io.floats("in.encoder_attention_mask", 2) : undefined,
+    timestep: await io.floats("in.timestep"),
+  };
+}
+
+/** Runs a transformer on recorded inputs, to its output [B, 4 or 8, h, w]; size conditions are read where it has them. */
+export async function runTransformer(
+  device: Device,
+  model: PixArtTransformer2DModel,
+  io: Reference,
+  { latents, caption, mask, timestep }: RecordedInputs,
+): Promise<HostTensor> {
+  const micro = model.config.useAdditionalConditions ? await sizeConditions(io) : undefined;
+  const [sample] = await compute(device, (rec) => [
+    model.forward(rec, {
+      hiddenStates: rec.upload(latents.data, latents.shape),
+      timestep: Array.from(timestep.data),
+      encoderHiddenStates: rec.upload(caption.data, caption.shape),
+      encoderAttentionMask: mask?.data,
+      addedCondKwargs: micro,
+    }),
+  ]);
+  return sample;
+}
+
+/** Runs a PixArt transformer on recorded inputs. */
 export async function verifyTransformer(run: VerifyRun): Promise<OutputReport[]> {
   using io = await Reference.open(run.folder);
   const outputs = io.outputs();
-  const latents = await io.floats("in.hidden_states", 4);
-  const caption = await io.floats("in.encoder_hidden_states", 3);
-  const mask = io.has("in.encoder_attention_mask") ? await io.floats("in.encoder_attention_mask", 2) : undefined;
-  const { data: timestep } = await io.floats("in.timestep");
+  const inputs = await readInputs(io);
   const device = await run.device();
   run.progress("loading the transformer");
   using model = await PixArtTransformer2DModel.fromPretrained(run.folder, {
@@ -20,17 +57,8 @@ export async function verifyTransformer(run: VerifyRun): Promise<OutputReport[]>
     dtype: run.dtype,
     signal: run.signal,
   });
-  const micro = model.config.useAdditionalConditions ? await sizeConditions(io) : undefined;
   run.progress("running the transformer");
-  const [sample] = await compute(device, (rec) => [
-    model.forward(rec, {
-      hiddenStates: rec.upload(latents.data, latents.shape),
-      timestep: Array.from(timestep),
-      encoderHiddenStates: rec.upload(caption.data, caption.shape),
-      encoderAttentionMask: mask?.data,
-      addedCondKwargs: micro,
-    }),
-  ]);
+  const sample = await runTransformer(device, model, io, inputs);
   const rows: OutputReport[] = [];
   for (const name of outputs) {
     rows.push(

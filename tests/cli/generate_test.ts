@@ -49,7 +49,7 @@ Deno.test("generate() reports the run as JSON", async () => {
   assert.equal(code, 0, stderr);
   const report = JSON.parse(stdout);
   assert.deepEqual(Object.keys(report).sort(), [
-    ..."backend device dtype guidance height images memory model prompt scheduler seconds seed steps".split(" "),
+    ..."backend device dtype guidance height images loras memory model prompt scheduler seconds seed steps".split(" "),
     ..."warnings width".split(" "),
   ]);
   assert.equal(report.prompt, PROMPT);

@@ -15,7 +15,9 @@ Deno.test("runProgram() prints its help without arguments", async () => {
 Deno.test("runProgram() prints the help of each command with its options", async () => {
   const options = {
     generate: [
-      ..."model out steps guidance seed negative width height num-images scheduler dtype backend json debug".split(" "),
+      ..."model out steps guidance seed negative width height num-images scheduler lora dtype backend json debug".split(
+        " ",
+      ),
       ..."overwrite max-sequence-length no-clean-caption no-binning".split(" "),
     ],
     verify: ["tolerance", "dtype", "backend", "json", "debug"],

@@ -72,6 +72,11 @@ Deno.test("verifyFolder() fails a transformer whose output is not finite, in our
   const [ours] = (await verifyFolder(weight.path, { device, tolerance: 1e9 })).outputs;
   assert.equal(ours.ok, false);
   assert.match(ours.note ?? "", /in ours are not finite/);
+  using output = await FolderCopy.of(golden("dit-sigma"));
+  await output.change("io.safetensors", (tensors) => floats(tensors["out.sample"])[3] = Infinity);
+  const [theirs] = (await verifyFolder(output.path, { device, tolerance: 1e9 })).outputs;
+  assert.equal(theirs.ok, false);
+  assert.match(theirs.note ?? "", /1 of \d+ in the reference are not finite, the first Infinity at \[3\]/);
 });
 
 Deno.test("verifyFolder() fails an output that the transformer does not have, and names a missing input", async () => {

@@ -7,7 +7,7 @@ import { castWeights } from "../../src/io/cast_weights.ts";
 import { openWeights } from "../../src/io/checkpoint_folder.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
 import { openWeightsFile } from "../../src/io/open_weights_file.ts";
-import { OutputFile, writeFileWhole } from "../../src/io/output_file.ts";
+import { type OutputFile, writeFileWhole } from "../../src/io/output_file.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { writeSafetensors, writeSafetensorsFolder } from "../../src/io/safetensors_writer.ts";
 import { writeTorchFile } from "../../src/io/torch_writer.ts";

@@ -3,6 +3,7 @@ import { ShapeError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { attention, type AttentionOptions } from "../../src/ops/attention.ts";
 import { type AttentionVariant, attentionVariant, portableAttention } from "../../src/ops/attention_variants.ts";
+import { attentionByRows } from "../../src/ops/attention_rows.ts";
 import { device, run } from "../_device.ts";
 import { assertClose, numbers, relativeL2 } from "../_reference.ts";
 
@@ -114,7 +115,7 @@ forVariants("adds a relative bias", async (variant) => {
   for (const [queries, keys] of [[30, 30], [5, 41], [41, 5]]) {
     const bias = numbers(2 * (queries + keys - 1), 4, 4);
     const mask = Float32Array.from({ length: keys * 2 }, (_, i) => i % keys < keys - 2 ? 0 : LOWEST);
-    await compare({ batch: 2, heads: 2, headWidth: 64, queries, keys, scale: 1 }, variant(64), { mask, bias });
+    await compare({ batch: 2, heads: 2, headWidth: 64, queries, keys, scale: 0.125 }, variant(64), { mask, bias });
   }
 });
 
@@ -142,6 +143,56 @@ forVariants("reads q, k and v side by side", async (variant) => {
   const part = (i: number) =>
     Float32Array.from({ length: batch * tokens * C }, (_, n) => qkv[4 + Math.floor(n / C) * 3 * C + i * C + n % C]);
   assertClose(actual, reference(part(0), part(1), part(2), extents), 5e-6);
+});
+
+Deno.test("attention() takes samples one by one when a binding cannot hold them", async () => {
+  const [batch, heads, headWidth, queries, keys] = [3, 2, 24, 64, 32], C = heads * headWidth;
+  const q = numbers(batch * queries * C, 1, 2), kv = numbers(batch * keys * 2 * C, 2, 2);
+  const mask = Float32Array.from({ length: batch * keys }, (_, i) => i % 5 > Math.floor(i / keys) ? 0 : LOWEST);
+  const extents = { batch, heads, headWidth, queries, keys, scale: 0.2 };
+  const actual = await run((rec) => {
+    const tensor = rec.upload(kv, [batch, keys, 2 * C]);
+    const small = Object.create(device, {
+      limits: { value: { maxStorageBufferBindingSize: queries * C * 4 } },
+      kernel: { value: device.kernel.bind(device) },
+      subgroupSize: { value: device.subgroupSize },
+    });
+    const parted = Object.create(rec, {
+      device: { value: small },
+      dispatch: { value: rec.dispatch.bind(rec) },
+      tensor: { value: rec.tensor.bind(rec) },
+    });
+    const options = { ...extents, mask: rec.upload(mask, [batch, keys]) };
+    const k = { tensor, stride: 2 * C, offset: 0 };
+    return attention(parted, dense(rec, q, C), k, { ...k, offset: C }, options);
+  });
+  const part = (i: number) =>
+    Float32Array.from({ length: batch * keys * C }, (_, n) => kv[Math.floor(n / C) * 2 * C + i * C + n % C]);
+  assertClose(actual, reference(q, part(0), part(1), extents, mask), 5e-6);
+});
+
+Deno.test("attentionByRows() matches the reference, whatever part of the scores exists at once", async (t) => {
+  for (const { keys, rows, masked } of [{ keys: 61, rows: 64, masked: true }, { keys: 64, rows: 128, masked: false }]) {
+    const [batch, queries, D] = [2, 150, 192];
+    const mask = masked ? Float32Array.from({ length: batch * keys }, (_, i) => i % 3 ? 0 : LOWEST) : undefined;
+    const q = numbers(batch * queries * D, 1, 3), k = numbers(batch * keys * D, 2, 3), v = numbers(batch * keys * D, 3);
+    const extents = { batch, heads: 1, headWidth: D, queries, keys, scale: D ** -0.5 };
+    const expected = reference(q, k, v, extents, mask);
+    // Called by itself it needs subgroups of 8 lanes; attention() chooses.
+    for (const direct of device.subgroupSize >= 8 ? [true, false] : [false]) {
+      await t.step(`${keys} keys, ${direct ? `${rows} rows at once` : "by attention()"}`, async () => {
+        const actual = await run((rec) => {
+          const [Q, K, V] = [q, k, v].map((data) => dense(rec, data, D));
+          const options = { ...extents, mask: mask && rec.upload(mask, [batch, keys]), rows };
+          if (!direct) return attention(rec, Q, K, V, options);
+          const y = rec.tensor([batch, queries, D]);
+          attentionByRows(rec, Q.tensor, K.tensor, V.tensor, y, options);
+          return y;
+        });
+        assertClose(actual, expected, 5e-6);
+      });
+    }
+  }
 });
 
 Deno.test("attention() refuses heads that do not lie in their tensors", async () => {

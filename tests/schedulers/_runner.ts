@@ -7,8 +7,16 @@ import type { Clip, StepPlan } from "../../src/schedulers/scheduler.ts";
 /** A model of the noise: one number in, the time, one number out. */
 export type PointModel = (x: number, timestep: number) => number;
 
-/** The model that the traces were recorded with. */
-export const traceModel: PointModel = (x, timestep) => 0.7 * x + 0.3 * Math.sin(3 * x + timestep / 100);
+const round = Math.fround;
+
+/** The model that the traces were recorded with, 0.7 x + 0.3 sin(3 x + t / 100), rounded at each operation as PyTorch does. */
+export const traceModel: PointModel = (x, timestep) => {
+  const angle = round(round(3 * x) + round(round(timestep) / 100));
+  return round(round(round(0.7) * x) + round(round(0.3) * round(Math.sin(angle))));
+};
+
+/** What follows in the second half of the channels of the model that predicts its variance. */
+export const traceVariance = (x: number) => Math.tanh(0.5 * x);
 
 /**
  * Runs a whole plan.
@@ -17,6 +25,7 @@ export const traceModel: PointModel = (x, timestep) => 0.7 * x + 0.3 * Math.sin(
  * @param batch B.
  * @param model What stands for the network.
  * @param draw The next noise tensor, of the sample's length.
+ * @param variance What stands for the variance that the network learned.
  * @returns The sample after each step.
  */
 export function runPlan(
@@ -25,21 +34,44 @@ export function runPlan(
   batch: number,
   model: PointModel,
   draw: () => Float32Array = () => assert.fail("the plan draws noise"),
+  variance: (x: number) => number = () => assert.fail("the plan reads a variance"),
 ): Float32Array[] {
   let x = start;
   const history: Float32Array[] = [];
+  let drawn: Float32Array | undefined;
   return plan.map((step) => {
-    const output = x.map((value) => model(step.inputScale * value, step.timestep));
+    const input = x.map((value) => round(step.inputScale) * value);
+    const output = input.map((value) => model(value, step.timestep));
     let m = mix(step.convert, x, output);
     if (step.clip) m = clipped(m, batch, step.clip);
     if (step.restore) m = mix(step.restore, x, m);
     history.unshift(m);
-    const z = step.drawsNoise ? draw() : undefined;
+    assert.ok(step.history.slice(1).filter((factor) => factor !== 0).length <= 3, "four predictions at most");
+    const before = drawn;
+    drawn = step.drawsNoise ? draw() : undefined;
+    const noise = drawn && noiseOf(step, drawn, before, input, variance);
     x = x.map((value, index) => {
       const remembered = step.history.reduce((sum, factor, age) => sum + factor * history[age][index], 0);
-      return step.sample * value + remembered + (z ? step.noise * z[index] : 0);
+      const raw = (step.rawOutput ?? 0) * output[index];
+      return step.sample * value + remembered + raw + (noise ? noise[index] : 0);
     });
     return x;
+  });
+}
+
+/** The noise that a step adds. */
+function noiseOf(
+  { noise, noiseScale, previousNoise }: StepPlan,
+  drawn: Float32Array,
+  before: Float32Array | undefined,
+  input: Float32Array,
+  variance: (x: number) => number,
+): Float32Array {
+  const z = previousNoise === undefined ? drawn : drawn.map((value, index) => value + previousNoise * before![index]);
+  return z.map((value, index) => {
+    if (!noiseScale) return noise * value;
+    const v = variance(input[index]);
+    return noise * value * (noiseScale.kind === "root" ? Math.sqrt(v) : Math.exp(noiseScale.slope * v));
   });
 }
 

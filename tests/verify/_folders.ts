@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { joinPath } from "../../src/io/byte_source.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
+import type { TensorDType } from "../../src/io/weights.ts";
 import { verifyFolder, type VerifyOptions, type VerifyReport } from "../../src/verify/verify.ts";
 
 /** The path of a golden folder. */
@@ -54,7 +55,7 @@ export class FolderCopy implements Disposable {
       metadata ??= source.metadata;
       for (const name of source.names()) {
         const { dtype, shape } = source.info(name);
-        tensors[name] = { dtype, shape, data: (await source.read(name)).slice() };
+        tensors[name] = { dtype: dtype as TensorDType, shape, data: (await source.read(name)).slice() };
       }
     }
     work(tensors);

@@ -1,6 +1,7 @@
 // The comparison: what passes, what does not, and which figures are printed.
 
 import assert from "node:assert/strict";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../src/io/half.ts";
 import { compareExactly, compareFloats, compareText, shorten } from "../../src/verify/compare.ts";
 
 const vector = (...data: number[]) => ({ data: Float32Array.from(data), shape: [data.length] });
@@ -33,6 +34,18 @@ Deno.test("compareFloats() takes nothing but zeros for a reference of zeros", ()
   assert.equal(compareFloats("out.x", vector(0, 0), vector(0, 0), 1e-4).ok, true);
   const row = compareFloats("out.x", vector(0, 1e-20), vector(0, 0), 1e-4);
   assert.deepEqual([row.ok, row.relativeL2], [false, Infinity]);
+});
+
+Deno.test("compareFloats() rounds ours as the reference was, so that halves pass at f32's tolerance and errors do not", () => {
+  const exact = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i) + 2);
+  const stored = { F16: f16ToF32(f32ToF16(exact)), BF16: bf16ToF32(f32ToBf16(exact)) };
+  for (const dtype of ["F16", "BF16"] as const) {
+    const reference = { data: stored[dtype], shape: [1000], dtype };
+    const row = compareFloats("out.x", { data: exact, shape: [1000] }, reference, 0);
+    assert.deepEqual([row.ok, row.maxAbsError, row.note], [true, 0, `compared in ${dtype}, as it was recorded`]);
+    const wrong = exact.map((value, i) => i === 500 ? value * 1.1 : value);
+    assert.equal(compareFloats("out.x", { data: wrong, shape: [1000] }, reference, 1e-4).ok, false);
+  }
 });
 
 Deno.test("compareExactly() counts what differs, and what one side lacks", () => {

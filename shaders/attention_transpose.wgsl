@@ -1,0 +1,24 @@
+// attention_transpose: turns keys on their side, so that they can be the weights of a matmul.
+//   k [Nk, D]   ->   y [D, padded], padded >= Nk, zeros behind the last key
+// Bound by memory: reads k, writes y once; a lane writes one quad of keys.
+
+struct Params { keys: u32, width: u32, padded4: u32 }
+
+@group(0) @binding(0) var<storage, read> k: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let index = id.x + id.y * groups.x * 64u;
+  if (index >= p.width * p.padded4) {
+    return;
+  }
+  let key = index % p.padded4 * 4u;
+  let d = index / p.padded4;
+  var quad = vec4<f32>(0.0);
+  for (var i = 0u; i < 4u; i++) {
+    quad[i] = select(0.0, k[min(key + i, p.keys - 1u) * p.width + d], key + i < p.keys);
+  }
+  y[index] = quad;
+}

@@ -1,0 +1,129 @@
+// `pixart download`: a model from the hub into the cache. In: a preset or `org/name`. Out: where it is, and what came.
+
+import process from "node:process";
+// deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
+import cliProgress from "npm:cli-progress@3.12.0";
+import { UsageError } from "../errors.ts";
+import { downloadModel, type DownloadProgress } from "../io/hub.ts";
+import { isModelId } from "../io/hub_names.ts";
+import { downloadPreset, findPreset, type FoundModel, PRESETS } from "../pipelines/presets.ts";
+import { cancellable } from "./cancel.ts";
+import type { Output } from "./output.ts";
+import { formatSeconds } from "./progress.ts";
+
+/** The options of the command line, by their long names. */
+export interface DownloadFlags {
+  revision?: string;
+  component?: string[];
+  variant?: string;
+  cacheDir?: string;
+}
+
+/** What is on stdout with --json. */
+export interface DownloadReport {
+  /** The name that was asked for. */
+  model: string;
+  /** The folder or file to load. */
+  path: string;
+  parts: FoundModel["parts"];
+  /** Bytes of the files that were asked for, and of them those that came over the network. */
+  bytes: { total: number; fetched: number };
+  seconds: number;
+}
+
+/** A number of bytes in words: `1.3 GB`. */
+export function formatBytes(bytes: number): string {
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 4);
+  return power === 0 ? `${Math.round(bytes)} B` : `${(bytes / 1000 ** power).toFixed(1)} ${"_kMGT"[power]}B`;
+}
+
+/** The part of the package that is used here, which has no types of its own. */
+interface Bar {
+  start(total: number, value: number, payload: Record<string, string>): void;
+  setTotal(total: number): void;
+  update(value: number, payload: Record<string, string>): void;
+  stop(): void;
+}
+const { SingleBar } = cliProgress as { SingleBar: new (options: Record<string, unknown>) => Bar };
+
+const LINE_EVERY_MS = 5000;
+
+/** A bar where stderr is a terminal; elsewhere a line every few seconds. */
+class DownloadBar implements Disposable {
+  readonly #output: Output;
+  #bar: Bar | undefined;
+  #lastLine = performance.now();
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  show({ model, loaded, total, bytesPerSecond, secondsLeft }: DownloadProgress): void {
+    const done = `${formatBytes(loaded)} of ${formatBytes(total)}`;
+    const speed = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s` : "";
+    const left = secondsLeft ? `, ${formatSeconds(secondsLeft)} left` : "";
+    const payload = { model, done, speed, left };
+    if (process.stderr.isTTY) {
+      if (!this.#bar) {
+        this.#bar = new SingleBar({
+          stream: process.stderr,
+          format: "{model} [{bar}] {percentage}%, {done}{speed}{left}",
+          barsize: 20,
+          hideCursor: true,
+          clearOnComplete: true,
+          gracefulExit: false, // it would end the process's own handling of signals
+        });
+        this.#bar.start(total, loaded, payload);
+      }
+      this.#bar.setTotal(total); // a pipeline of two models has two
+      return this.#bar.update(loaded, payload);
+    }
+    if (performance.now() - this.#lastLine < LINE_EVERY_MS) return;
+    this.#lastLine = performance.now();
+    this.#output.log(`downloading ${model}: ${Math.floor(100 * loaded / total)}%, ${done}${speed}${left}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#bar?.stop();
+  }
+}
+
+/**
+ * Downloads a model.
+ *
+ * @param name A preset or `org/name`.
+ * @throws {UsageError} when it is neither, or an option cannot be carried out.
+ * @throws {CancelledError} when the user stopped it; what came is kept, and the next run goes on from there.
+ */
+export async function download(name: string, flags: DownloadFlags, output: Output): Promise<void> {
+  const started = performance.now();
+  const { revision, component: files, variant, cacheDir } = flags;
+  const preset = findPreset(name);
+  if (!preset && !isModelId(name)) {
+    const names = PRESETS.map(({ name }) => name).join(", ");
+    throw new UsageError(
+      `Cannot download ${name} as it must be org/name on the hub, or one of ${names}: it is neither`,
+    );
+  }
+  const { path, parts } = await cancellable("download", async (signal): Promise<FoundModel> => {
+    using bar = new DownloadBar(output);
+    const onProgress = (progress: DownloadProgress) => bar.show(progress);
+    const options = { revision, files, variant, cacheDir, signal, onProgress };
+    if (preset) return await downloadPreset(preset, options);
+    const model = await downloadModel(name, options);
+    return { path: model.folder, parts: [model] };
+  });
+  for (const { warning } of parts) if (warning) output.log(`warning: ${warning}; what is in the cache must do`);
+  const all = parts.flatMap(({ files }) => files);
+  const total = all.reduce((sum, { bytes }) => sum + bytes, 0);
+  const fetched = parts.reduce((sum, { fetchedBytes }) => sum + fetchedBytes, 0);
+  const seconds = Math.round(performance.now() - started) / 1000;
+  const span = seconds < 10 ? `${seconds.toFixed(1)} s` : formatSeconds(seconds);
+  const speed = fetched > 0 ? `, ${formatBytes(fetched / seconds)}/s` : "";
+  output.log(
+    `${all.length} files, ${formatBytes(total)}; ${formatBytes(fetched)} of it came in ${span}${speed}`,
+  );
+  output.print(path);
+  const report: DownloadReport = { model: name, path, parts, bytes: { total, fetched }, seconds };
+  output.document(report);
+}

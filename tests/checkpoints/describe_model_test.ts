@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { describeModel } from "../../src/checkpoints/describe_model.ts";
+import { golden, temporaryFolder } from "../_weights.ts";
+
+Deno.test("describeModel() tells the network, its extents and its tensors", async () => {
+  const [dit] = await describeModel(golden("dit-sigma"));
+  assert.equal(dit.model, "PixArtTransformer2DModel");
+  assert.equal(dit.about, "3 blocks of width 96, 4 heads, 256 pixels, positions divided by 1");
+  assert.deepEqual([dit.tensors.length, dit.parameters, dit.dtypes], [78, 555_104, { F32: 2_220_416 }]);
+  assert.deepEqual(dit.tensors.find(({ name }) => name === "proj_out.bias"), {
+    name: "proj_out.bias",
+    dtype: "F32",
+    shape: [32],
+    bytes: 128,
+  });
+  assert.equal((await describeModel(golden("vae")))[0].model, "AutoencoderKL");
+  assert.equal((await describeModel(golden("t5-sharded")))[0].model, "T5EncoderModel");
+});
+
+Deno.test("describeModel() describes each network of a pipeline", async () => {
+  const models = await describeModel(new URL("../../weights/emoji-64", import.meta.url).pathname);
+  const classes = ["PixArtTransformer2DModel", "T5EncoderModel", "AutoencoderKL"];
+  assert.deepEqual(models.map(({ model }) => model), classes);
+});
+
+Deno.test("describeModel() says what it would have to be told, and lists tensors of anything else", async () => {
+  using folder = temporaryFolder();
+  const path = `${folder.path}/lone.safetensors`;
+  await Deno.copyFile(golden("dit-sigma/diffusion_pytorch_model.safetensors"), path);
+  const [lone] = await describeModel(path);
+  assert.equal(lone.model, "PixArtTransformer2DModel");
+  assert.match(lone.unknown ?? "", /give --heads$/);
+  assert.equal((await describeModel(path, { heads: 4, imageSize: 512 }))[0].isGuessed, true);
+  const [arrays] = await describeModel(golden("numpy/arrays.npz"));
+  assert.deepEqual([arrays.model, arrays.about], ["unknown", ""]);
+  assert.ok(arrays.tensors.length > 3);
+});

@@ -31,6 +31,19 @@ function isDeno(): boolean {
 
 let dawn: Promise<GPU> | undefined;
 
+/** Milliseconds between two looks of Dawn at what is pending. */
+const POLL_MS = 1;
+
+// While anything is pending, Dawn's binding asks for its next turn by setImmediate with a native function made anew each time. In a
+// tight loop that takes a core from a software GPU, and Deno frees native functions one by one: after seconds of waiting, for minutes.
+function slowDownPolling(): void {
+  const immediately = globalThis.setImmediate;
+  const isNative = (work: unknown) => /\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(work));
+  const patient = (work: (...args: unknown[]) => void, ...args: unknown[]) =>
+    isNative(work) ? setTimeout(work, POLL_MS, ...args) : immediately(work, ...args);
+  globalThis.setImmediate = patient as unknown as typeof immediately;
+}
+
 // The flags are Dawn's own toggles; unsafe APIs are where it keeps subgroup matrices.
 function openDawn(): Promise<GPU> {
   dawn ??= (async () => {
@@ -38,6 +51,7 @@ function openDawn(): Promise<GPU> {
       // A variable, so that bundlers leave the native package out of the core; Deno needs no import map for the second form.
       const name = isDeno() ? "npm:webgpu@0.6.2" : "webgpu";
       const module = await import(name) as { create(flags: string[]): GPU };
+      if (isDeno()) slowDownPolling();
       return module.create(["enable-dawn-features=allow_unsafe_apis"]);
     } catch (error) {
       dawn = undefined;

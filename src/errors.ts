@@ -21,6 +21,11 @@ export class DeviceError extends PixArtError {
   override name = "DeviceError";
 }
 
+/** A model that cannot be found, or cannot be fetched from the hub. */
+export class DownloadError extends PixArtError {
+  override name = "DownloadError";
+}
+
 /** A configuration file with a value that cannot be honoured. */
 export class ConfigError extends PixArtError {
   override name = "ConfigError";

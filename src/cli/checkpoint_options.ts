@@ -99,6 +99,6 @@ export function tellWritten(written: readonly WrittenModel[], seconds: number, o
   }
   const bytes = written.reduce((sum, one) => sum + one.bytes, 0);
   const speed = formatBytes(bytes / Math.max(seconds, 1e-3));
-  output.print(`written in ${formatSeconds(seconds)} (${speed} a second)`);
+  output.print(`written in ${seconds < 10 ? `${seconds.toFixed(1)} s` : formatSeconds(seconds)} (${speed} a second)`);
   output.document({ written, seconds });
 }

@@ -121,7 +121,9 @@ export async function download(name: string, flags: DownloadFlags, output: Outpu
   const span = seconds < 10 ? `${seconds.toFixed(1)} s` : formatSeconds(seconds);
   const speed = fetched > 0 ? `, ${formatBytes(fetched / seconds)}/s` : "";
   output.log(
-    `${all.length} files, ${formatBytes(total)}; ${formatBytes(fetched)} of it came in ${span}${speed}`,
+    `${all.length === 1 ? "1 file" : `${all.length} files`}, ${formatBytes(total)}; ${
+      formatBytes(fetched)
+    } of it came in ${span}${speed}`,
   );
   output.print(path);
   const report: DownloadReport = { model: name, path, parts, bytes: { total, fetched }, seconds };

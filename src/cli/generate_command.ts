@@ -8,6 +8,7 @@ import { exists, joinPath, readJson } from "../io/byte_source.ts";
 import { isRecord } from "../io/strict_json.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
+import { findModel } from "../pipelines/presets.ts";
 import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
 import { cancellable } from "./cancel.ts";
@@ -94,9 +95,12 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
   const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   const { numImages: count, overwrite = false, steps, guidance } = flags;
   const files = await settlePictureFiles({ out: flags.out, prompt, seed, count, overwrite });
-  const model = flags.model ?? DEFAULT_MODEL;
   const report = await cancellable("generate", async (signal): Promise<GenerateReport> => {
     using progress = new Progress();
+    const model = await findModel(flags.model ?? DEFAULT_MODEL, {
+      signal,
+      onProgress: ({ loaded, total }) => progress.show("downloading", loaded, total),
+    });
     const { lora: chosen = [] } = flags;
     await checkLoras(chosen, signal);
     const scheduler = choice && await makeScheduler(choice, model, signal);

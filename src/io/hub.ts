@@ -37,7 +37,7 @@ export interface ResolveOptions extends Partial<HubSettings> {
  * @throws {UsageError} when the revision or a file that was asked for cannot be.
  * @example
  * ```ts
- * import { resolveModel } from "./src/io/hub.ts";
+ * import { resolveModel } from "./hub.ts";
  * console.assert(await resolveModel("tests/golden/vae") === "tests/golden/vae");
  * ```
  */

@@ -81,7 +81,10 @@ export class Download {
     try {
       await cache.setCommit(revision, commit);
     } catch (error) {
-      throw diskError(error, `note the revision of ${id}`, cache.root);
+      // A cache that is complete may be one that nobody may write to.
+      if (this.#done.some(({ wasCached }) => !wasCached)) {
+        throw diskError(error, `note the revision of ${id}`, cache.root);
+      }
     }
     const { missing } = chosen;
     const folder = cache.snapshot(commit);

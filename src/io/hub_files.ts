@@ -94,7 +94,7 @@ function variantsIn(listing: readonly string[]): Set<string> {
  * @throws {DownloadError} when a component has no weights in a form that is read here.
  * @example
  * ```ts
- * import { chooseFiles } from "./src/io/hub_files.ts";
+ * import { chooseFiles } from "./hub_files.ts";
  * const { paths } = chooseFiles("org/vae", ["README.md", "config.json", "diffusion_pytorch_model.bin"], {});
  * console.assert(paths.join() === "config.json,diffusion_pytorch_model.bin");
  * ```

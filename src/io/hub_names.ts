@@ -9,7 +9,7 @@ const PART = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?$/;
  *
  * @example
  * ```ts
- * import { isModelId } from "./src/io/hub_names.ts";
+ * import { isModelId } from "./hub_names.ts";
  * console.assert(isModelId("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS") && !isModelId("./models/sigma"));
  * ```
  */

@@ -38,7 +38,7 @@ function waitOf(headers: Headers): number | undefined {
  * @param response The answer; its body is not looked at.
  * @example
  * ```ts
- * import { refusal } from "./src/io/hub_refusals.ts";
+ * import { refusal } from "./hub_refusals.ts";
  * const asked = { id: "org/name", revision: "main", url: "https://hub/api", hasToken: false };
  * console.assert(refusal(new Response(null, { status: 503 }), asked).mayPass);
  * ```

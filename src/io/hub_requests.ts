@@ -81,6 +81,15 @@ function reasonOf(error: unknown): string {
   return bare(deepest).replace(/^error sending request for url \([^)]*\): /, "");
 }
 
+/** What a text is as JSON; undefined for a page that a network puts in the hub's place. */
+function parsed(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
+  }
+}
+
 /** Asks the hub for one person's models. */
 export class HubClient {
   readonly #settings: HubSettings;
@@ -101,11 +110,12 @@ export class HubClient {
    */
   async revision(id: string, revision: string, tries = this.rules.tries): Promise<{ commit: string; files: string[] }> {
     const url = `${this.#settings.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-    const json = await this.#retrying(tries, async () => {
+    const text = await this.#retrying(tries, async () => {
       using watch = new Watch(this.rules.silenceMs, this.#signal);
       const response = await this.#follow(url, { id, revision }, watch, {});
-      return await this.#reading(url, () => response.json());
+      return await this.#reading(url, () => response.text());
     });
+    const json = parsed(text);
     const files = isRecord(json) && Array.isArray(json.siblings)
       ? json.siblings.map((one) => isRecord(one) ? one.rfilename : undefined).filter((one) => typeof one === "string")
       : [];

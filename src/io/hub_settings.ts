@@ -76,7 +76,7 @@ export function hubEndpoint(given = variable("HF_ENDPOINT")): string {
  * @throws {UsageError} when the environment names no folder, or an address that is none.
  * @example
  * ```ts
- * import { hubSettings } from "./src/io/hub_settings.ts";
+ * import { hubSettings } from "./hub_settings.ts";
  * const { cacheDir } = hubSettings({ cacheDir: "/srv/models", offline: true });
  * console.assert(cacheDir === "/srv/models");
  * ```

@@ -12,6 +12,7 @@ import type { Scheduler } from "../schedulers/scheduler.ts";
 import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { T5Tokenizer } from "../text/tokenizer.ts";
 import { AutoencoderKL } from "../vae/autoencoder.ts";
+import { findModel } from "./presets.ts";
 
 /** The parts that a pipeline is put together from. */
 export interface PipelineComponents {
@@ -77,10 +78,14 @@ const CLASSES: Record<string, readonly string[]> = {
 /**
  * Loads the components of a pipeline one after another. On failure nothing stays allocated.
  *
- * @param folder A path or URL with `model_index.json` and a folder for each component.
+ * @param model A path or URL with `model_index.json` and a folder for each component, a preset, or `org/name` on the hub.
  * @throws {ConfigError} when a component is of a class that is not known.
  */
-export async function loadComponents(folder: string, options: PipelineLoadOptions): Promise<LoadedComponents> {
+export async function loadComponents(model: string, options: PipelineLoadOptions): Promise<LoadedComponents> {
+  const folder = await findModel(model, {
+    signal: options.signal,
+    onProgress: ({ loaded, total }) => options.onProgress?.({ component: "download", loaded, total }),
+  });
   const index = await readJson(joinPath(folder, "model_index.json")) as Record<string, unknown>;
   for (const [component, known] of Object.entries(CLASSES)) {
     const name = className(index, component, folder);

@@ -19,14 +19,14 @@ export class PixArtSigmaPipeline extends TextToImagePipeline {
   protected readonly traits: TextToImageTraits = { maxSequenceLength: 300, bins: binTableFor };
 
   /**
-   * Loads a pipeline from a folder in diffusers' layout.
+   * Loads a pipeline in diffusers' layout.
    *
-   * @param folder A path or URL with `model_index.json`.
+   * @param idOrFolder A path or URL with `model_index.json`, a preset such as `sigma-1024`, or `org/name` on the hub.
    * @throws {ConfigError} when the folder holds another kind of model.
    * @throws {WeightsError} when a file is missing or broken.
    */
-  static async fromPretrained(folder: string, options: PipelineLoadOptions = {}): Promise<PixArtSigmaPipeline> {
-    const { components, owned } = await loadComponents(folder, options);
-    return new PixArtSigmaPipeline(components).owning(owned, folder);
+  static async fromPretrained(idOrFolder: string, options: PipelineLoadOptions = {}): Promise<PixArtSigmaPipeline> {
+    const { components, owned } = await loadComponents(idOrFolder, options);
+    return new PixArtSigmaPipeline(components).owning(owned, idOrFolder);
   }
 }

@@ -126,7 +126,7 @@ export function findPreset(name: string): Preset | undefined {
  * @throws {UsageError} when the revision or a file that was asked for cannot be.
  * @example
  * ```ts
- * import { findModel } from "./src/pipelines/presets.ts";
+ * import { findModel } from "./presets.ts";
  * console.assert(await findModel("tests/golden/vae") === "tests/golden/vae");
  * ```
  */

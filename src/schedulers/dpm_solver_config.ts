@@ -52,7 +52,7 @@ export const OWNER = "DPMSolverMultistepScheduler";
  * @returns The config, and the keys that are no option of it.
  * @throws {ConfigError} When an option has a wrong value, or two do not fit together.
  */
-export function readDPMSolverConfig(given: unknown): { config: DPMSolverMultistepConfig; unknownKeys: string[] } {
+export function readDPMSolverConfig(given: unknown): { values: DPMSolverMultistepConfig; unknownKeys: string[] } {
   const { values: config, unknownKeys } = readOptions(OWNER, OPTIONS, given);
   const spacings = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter((key) => config[key]);
   if (spacings.length > 1) refuse("only one spacing of the noise levels can be used", spacings.join(" and "));
@@ -69,7 +69,7 @@ export function readDPMSolverConfig(given: unknown): { config: DPMSolverMultiste
   if (config.algorithmType === "sde-dpmsolver" && config.solverOrder === 3) {
     refuse('algorithmType "sde-dpmsolver" has orders 1 and 2', "solverOrder 3");
   }
-  return { config: Object.freeze(config), unknownKeys };
+  return { values: config, unknownKeys };
 }
 
 function refuse(rule: string, state: string): never {

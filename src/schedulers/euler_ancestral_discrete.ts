@@ -16,6 +16,8 @@ const OPTIONS = {
 /** The options of {@linkcode EulerAncestralDiscreteScheduler}; names and meanings are those of diffusers. */
 export type EulerAncestralDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
 
+const round = Math.fround;
+
 /**
  * The levels of an ancestral step.
  * @param from The present noise level.
@@ -23,7 +25,10 @@ export type EulerAncestralDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>
  * @returns `down`: the level to step to; `up`: the noise that lifts a sample from there to `to`.
  */
 export function ancestralLevels(from: number, to: number): { down: number; up: number } {
-  return { down: to * to / from, up: to * Math.sqrt(1 - (to / from) ** 2) };
+  const [square, next] = [round(from * from), round(to * to)];
+  const up = round(Math.sqrt(round(round(next * round(square - next)) / square)));
+  // It would be to^2 / from, but the reference takes the small difference of two squares, and its digits reach the picture.
+  return { down: round(Math.sqrt(round(next - round(up * up)))), up };
 }
 
 /**

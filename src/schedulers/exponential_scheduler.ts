@@ -4,10 +4,10 @@
 import { DiffusionScheduler } from "./diffusion_scheduler.ts";
 import type { NoiseLevel } from "./dpm_solver_step.ts";
 import { type BetaOptions, noiseToSignal } from "./noise_schedule.ts";
-import { type ClipOptions, clipOf, conversion, type PredictionType } from "./prediction.ts";
+import { clipOf, type ClipOptions, conversion, type PredictionType } from "./prediction.ts";
 import { mixNoise, type StepPlan } from "./scheduler.ts";
 import { spacedStops, type Stops } from "./solver_stops.ts";
-import type { TimestepSpacing } from "./spacing.ts";
+import { sigmaSpread, type TimestepSpacing } from "./spacing.ts";
 
 /** The options that an exponential integrator has. */
 export interface ExponentialOptions extends BetaOptions, ClipOptions {
@@ -30,7 +30,12 @@ export abstract class ExponentialScheduler<C extends ExponentialOptions> extends
     if (mu !== undefined && !this.config.useDynamicShifting) {
       this.refuse("take mu", "useDynamicShifting must be true", "false");
     }
-    return spacedStops(this.spacingOptions, this.alphas, count, mu === undefined ? this.config.flowShift : Math.exp(mu));
+    return spacedStops(
+      this.spacingOptions,
+      this.alphas,
+      count,
+      mu === undefined ? this.config.flowShift : Math.exp(mu),
+    );
   }
 
   /** The options of `spacedStops`, which has those of the multistep DPM-Solver. */
@@ -49,8 +54,7 @@ export abstract class ExponentialScheduler<C extends ExponentialOptions> extends
 
   /** Whether the config chooses other noise levels than those of whole timesteps. */
   protected get respaced(): boolean {
-    const { useKarrasSigmas, useExponentialSigmas, useBetaSigmas, useFlowSigmas } = this.config;
-    return useKarrasSigmas || useExponentialSigmas || useBetaSigmas || useFlowSigmas;
+    return sigmaSpread(this.config) !== undefined || this.config.useFlowSigmas;
   }
 
   /** The noise level of the first training step. */

@@ -39,6 +39,10 @@ export class HeunDiscreteScheduler extends SigmaScheduler<HeunDiscreteConfig> {
     this.checkSpacings(this.config);
   }
 
+  override get callsPerStep(): number {
+    return 2;
+  }
+
   setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
     this.refuseOptions(options, "sigmas", "mu", "originalInferenceSteps", "strength");
     const chosen = options.timesteps;

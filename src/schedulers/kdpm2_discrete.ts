@@ -3,7 +3,7 @@
 
 import { sigmaSpacings, spacing, training } from "./common_options.ts";
 import { choice, type OptionValues, readOptions } from "./config.ts";
-import { midpointCalls, midpointSigmas, midpointTimesteps } from "./midpoint.ts";
+import { middleSigma, midpointCalls, midpointSigmas, midpointTimesteps } from "./midpoint.ts";
 import type { StepPlan, TimestepOptions } from "./scheduler.ts";
 import { SigmaScheduler } from "./sigma_scheduler.ts";
 
@@ -38,17 +38,22 @@ export class KDPM2DiscreteScheduler extends SigmaScheduler<KDPM2DiscreteConfig> 
     this.checkSpacings(this.config);
   }
 
+  override get callsPerStep(): number {
+    return 2;
+  }
+
   setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
     this.refuseOptions(options, "timesteps", "sigmas", "mu", "originalInferenceSteps", "strength");
     const stops = this.stopsAt(this.spacedTimesteps(numInferenceSteps), numInferenceSteps, true);
     const sigmas = [...stops.sigmas, 0].map(Math.fround);
-    const middles = sigmas.slice(0, -2).map((sigma, index) => Math.sqrt(sigma * sigmas[index + 1]));
-    this.setStops(midpointTimesteps(stops.timesteps, middles, this.logSigmas), midpointSigmas(sigmas));
+    const middles = sigmas.slice(0, -2).map((sigma, index) => middleSigma(sigma, sigmas[index + 1]));
+    const times = midpointTimesteps(stops.timesteps, middles, this.logSigmas);
+    this.setStops(times.map(Math.fround), midpointSigmas(sigmas));
   }
 
   protected steps(begin: number): StepPlan[] {
     return midpointCalls(this.timesteps, this.sigmas, begin).map(({ timestep, from, to, second }) => {
-      const middle = Math.sqrt(from * to);
+      const middle = middleSigma(from, to);
       const sigma = second ? middle : from;
       return {
         timestep,

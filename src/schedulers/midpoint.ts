@@ -3,6 +3,8 @@
 
 import { timestepOf } from "./spacing.ts";
 
+const round = Math.fround;
+
 /** One model call of a midpoint method. */
 export interface MidpointCall {
   timestep: number;
@@ -12,6 +14,13 @@ export interface MidpointCall {
   to: number;
   /** Whether it is the call in the middle. */
   second: boolean;
+}
+
+/** The noise level in the middle of two by their logarithms, rounded as PyTorch's lerp and exp are. */
+export function middleSigma(from: number, to: number): number {
+  if (to === 0) return 0;
+  const [first, last] = [round(Math.log(from)), round(Math.log(to))];
+  return round(Math.exp(round(last - round(round(last - first) * 0.5))));
 }
 
 /**
@@ -27,7 +36,7 @@ export function midpointTimesteps(
   logSigmas: Float32Array,
 ): number[] {
   return timesteps.flatMap((timestep, index) => {
-    return index === 0 ? [timestep] : [timestepOf(middles[index - 1], logSigmas), timestep];
+    return index === 0 ? [timestep] : [timestepOf(middles[index - 1], logSigmas, round), timestep];
   });
 }
 

@@ -65,11 +65,11 @@ const SIGNAL_LEFT = {
 };
 
 /** torch.linspace in float32, which counts the second half back from the end. */
-function evenFloats(start: number, end: number, count: number): Float32Array {
+export function evenFloats(start: number, end: number, count: number): Float32Array {
   const [first, last] = [round(start), round(end)];
   const step = count > 1 ? round(round(last - first) / (count - 1)) : 0;
   return Float32Array.from({ length: count }, (_, index) => {
-    return index < count / 2 ? first + step * index : last - step * (count - 1 - index);
+    return index < Math.floor(count / 2) ? first + step * index : last - step * (count - 1 - index);
   });
 }
 

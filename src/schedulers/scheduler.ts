@@ -116,6 +116,8 @@ export interface Scheduler {
   readonly sigmas: readonly number[];
   /** The standard deviation of the noise that a run starts from. */
   readonly initNoiseSigma: number;
+  /** How many entries of `timesteps` one of the asked-for steps has, but for the last, which may have fewer. */
+  readonly callsPerStep: number;
   /**
    * Chooses the times and noise levels of a run.
    * @param numInferenceSteps The number of steps; not read when `options.timesteps` or `options.sigmas` is given.

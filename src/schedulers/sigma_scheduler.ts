@@ -7,15 +7,7 @@ import { type BetaOptions, noiseToSignal } from "./noise_schedule.ts";
 import { cleanPrediction, clipOf, type ClipOptions, type PredictionType } from "./prediction.ts";
 import { type Mix, mixNoise, type StepPlan } from "./scheduler.ts";
 import type { Stops } from "./solver_stops.ts";
-import {
-  betaSigmas,
-  exponentialSigmas,
-  interpolate,
-  karrasSigmas,
-  roundHalfEven,
-  timestepOf,
-  type TimestepSpacing,
-} from "./spacing.ts";
+import { interpolate, roundHalfEven, sigmaSpread, timestepOf, type TimestepSpacing } from "./spacing.ts";
 
 /** The options that a scheduler of unscaled samples has. */
 export interface SigmaOptions extends BetaOptions, ClipOptions {
@@ -50,8 +42,7 @@ export abstract class SigmaScheduler<C extends SigmaOptions> extends DiffusionSc
 
   /** The times that the caller chose. */
   protected chosenTimesteps(timesteps: readonly number[]): number[] {
-    const { useKarrasSigmas, useExponentialSigmas, useBetaSigmas } = this.config;
-    if (useKarrasSigmas || useExponentialSigmas || useBetaSigmas) {
+    if (sigmaSpread(this.config)) {
       this.refuse("take timesteps", "the config must leave the noise levels free", "it chooses them");
     }
     if (timesteps.length === 0 || !timesteps.every(Number.isFinite)) {
@@ -72,14 +63,8 @@ export abstract class SigmaScheduler<C extends SigmaOptions> extends DiffusionSc
 
   /** `count` stops spread between the first and the last noise level, where the config says so. */
   protected respaced(stops: Stops, count: number, roundsKarras: boolean): Stops {
-    const { useKarrasSigmas, useExponentialSigmas, useBetaSigmas, sigmaMin, sigmaMax } = this.config;
-    const spread = useKarrasSigmas
-      ? karrasSigmas
-      : useExponentialSigmas
-      ? exponentialSigmas
-      : useBetaSigmas
-      ? betaSigmas
-      : undefined;
+    const { useKarrasSigmas, sigmaMin, sigmaMax } = this.config;
+    const spread = sigmaSpread(this.config);
     if (!spread) return stops;
     const { sigmas } = stops;
     const others = spread(sigmaMax ?? sigmas[0], sigmaMin ?? sigmas[sigmas.length - 1], count);
@@ -121,10 +106,13 @@ export abstract class SigmaScheduler<C extends SigmaOptions> extends DiffusionSc
       original,
       noise,
       timesteps.map((timestep) => {
-        const first = this.timesteps.indexOf(timestep);
-        if (first < 0) this.refuse("add noise", "the timestep must be one of the run", String(timestep));
+        // A time between training steps has other last digits elsewhere.
+        const distances = this.timesteps.map((time) => Math.abs(time - timestep));
+        const nearest = distances.reduce((least, distance) => Math.min(least, distance));
+        if (!(nearest < 1e-3)) this.refuse("add noise", "the timestep must be one of the run", String(timestep));
         // Of two equal ones the second is meant.
-        const second = this.timesteps.indexOf(timestep, first + 1);
+        const first = distances.indexOf(nearest);
+        const second = distances.indexOf(nearest, first + 1);
         return [1, this.sigmas[second >= 0 ? second : first]];
       }),
     );

@@ -1,8 +1,14 @@
 // Single-step methods: each step asks the model at a few stops and goes every time from where the step began. In: the factors
 // of each move from there. Out: the factors from one model call to the next.
 
-import { type DPMSolverAlgorithm, type DPMSolverType, integrals, lambda, type NoiseLevel } from "./dpm_solver_step.ts";
-import type { StepFactors } from "./dpm_solver_step.ts";
+import {
+  type DPMSolverAlgorithm,
+  type DPMSolverType,
+  integrals,
+  lambda,
+  type NoiseLevel,
+  type StepFactors,
+} from "./dpm_solver_step.ts";
 import type { StepPlan } from "./scheduler.ts";
 
 /**

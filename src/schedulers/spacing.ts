@@ -91,6 +91,18 @@ export function betaSigmas(highest: number, lowest: number, count: number): numb
   return ramp(count).map((share) => lowest + symmetricBetaQuantile(1 - share, 0.6) * (highest - lowest));
 }
 
+/** A way of spreading `count` noise levels between two. */
+export type SigmaSpread = (highest: number, lowest: number, count: number) => number[];
+
+/** How a config spreads noise levels, undefined when it takes those of the timesteps. */
+export function sigmaSpread(
+  options: { useKarrasSigmas?: boolean; useExponentialSigmas?: boolean; useBetaSigmas?: boolean },
+): SigmaSpread | undefined {
+  if (options.useKarrasSigmas) return karrasSigmas;
+  if (options.useExponentialSigmas) return exponentialSigmas;
+  if (options.useBetaSigmas) return betaSigmas;
+}
+
 /** The noise levels of flow matching, which are the time itself, from 0 to 1, moved towards noise by `shift`. */
 export function flowSigmas(numTrainTimesteps: number, count: number, shift: number): number[] {
   return evenly(1, 1 / numTrainTimesteps, count + 1).map((alpha) => {
@@ -133,14 +145,15 @@ function incompleteBeta(end: number, shape: number): number {
  * The training time at which a noise level was met, between two training steps where it lies between them.
  * @param sigma The noise level.
  * @param logSigmas [T] the logarithms of the training steps' noise levels.
+ * @param round How each operation is rounded: not at all in NumPy's doubles, to float32 in PyTorch.
  * @returns The time, from 0 to T - 1.
  */
-export function timestepOf(sigma: number, logSigmas: Float32Array): number {
-  const wanted = Math.log(Math.max(sigma, 1e-10));
+export function timestepOf(sigma: number, logSigmas: Float32Array, round = (value: number) => value): number {
+  const wanted = round(Math.log(Math.max(sigma, 1e-10)));
   // The last, as the levels of a schedule with zero terminal SNR rise but for the last one.
   const below = logSigmas.findLastIndex((level) => level <= wanted);
   const index = Math.min(Math.max(below, 0), logSigmas.length - 2);
   const [low, high] = [logSigmas[index], logSigmas[index + 1]];
-  const share = Math.min(Math.max((low - wanted) / Math.fround(low - high), 0), 1);
-  return (1 - share) * index + share * (index + 1);
+  const share = Math.min(Math.max(round(round(low - wanted) / Math.fround(low - high)), 0), 1);
+  return round(round(round(1 - share) * index) + round(share * (index + 1)));
 }

@@ -14,10 +14,11 @@ import { choice, flag, nullable, number, type Option, type OptionValues, readOpt
 import { ExponentialScheduler } from "./exponential_scheduler.ts";
 import { distinctLength } from "./lagrange_integrals.ts";
 import { noiseToSignal } from "./noise_schedule.ts";
+import { noisePrediction } from "./prediction.ts";
 import { correctAndPredict } from "./predictor_corrector.ts";
 import type { StepPlan, TimestepOptions } from "./scheduler.ts";
 import type { Stops } from "./solver_stops.ts";
-import { betaSigmas, evenly, exponentialSigmas, karrasSigmas, roundHalfEven, timestepOf } from "./spacing.ts";
+import { evenly, roundHalfEven, type SigmaSpread, sigmaSpread, timestepOf } from "./spacing.ts";
 import { unipcCorrection, unipcPrediction } from "./unipc_step.ts";
 
 const places: Option<readonly number[]> = {
@@ -92,7 +93,7 @@ export class UniPCMultistepScheduler extends ExponentialScheduler<UniPCMultistep
     const { useFlowSigmas, useDynamicShifting, finalSigmasType } = this.config;
     const { sigmas, mu } = options;
     if (useDynamicShifting && mu === undefined) this.refuse("set timesteps", "useDynamicShifting needs mu", "none");
-    const spread = this.#spread();
+    const spread = sigmaSpread(this.config);
     if (sigmas && (!useFlowSigmas || spread)) {
       this.refuse("take sigmas", "the config must have useFlowSigmas and no other spacing", "it has not");
     }
@@ -105,18 +106,7 @@ export class UniPCMultistepScheduler extends ExponentialScheduler<UniPCMultistep
     this.setRun(stops, finalSigmasType === "zero" ? 0 : own);
   }
 
-  #spread() {
-    const { useKarrasSigmas, useExponentialSigmas, useBetaSigmas } = this.config;
-    return useKarrasSigmas
-      ? karrasSigmas
-      : useExponentialSigmas
-      ? exponentialSigmas
-      : useBetaSigmas
-      ? betaSigmas
-      : undefined;
-  }
-
-  #spreadStops(spread: typeof karrasSigmas, count: number): Stops {
+  #spreadStops(spread: SigmaSpread, count: number): Stops {
     this.checkCount(count);
     const { sigmaMin, sigmaMax, useKarrasSigmas, useFlowSigmas, numTrainTimesteps } = this.config;
     const levels = noiseToSignal(this.alphas);
@@ -152,7 +142,7 @@ export class UniPCMultistepScheduler extends ExponentialScheduler<UniPCMultistep
   }
 
   protected steps(begin: number): StepPlan[] {
-    const { solverOrder, solverType, predictX0, lowerOrderFinal, disableCorrector } = this.config;
+    const { solverOrder, solverType, predictX0, predictionType, lowerOrderFinal, disableCorrector } = this.config;
     const levels = this.levels;
     const count = this.timesteps.length;
     let last: { known: number; history: number[] } | undefined;
@@ -175,16 +165,13 @@ export class UniPCMultistepScheduler extends ExponentialScheduler<UniPCMultistep
       return {
         timestep,
         inputScale: 1,
-        ...this.conversion(predictX0 ? "clean" : "noise", levels[place]),
+        // Thresholding is for predictions of the clean sample alone.
+        ...(predictX0
+          ? this.conversion("clean", levels[place])
+          : { convert: noisePrediction(predictionType, levels[place]) }),
         ...step,
         drawsNoise: false,
       };
     });
-  }
-
-  protected override conversion(target: "clean" | "noise", level: { alpha: number; sigma: number }) {
-    const { convert, ...clipped } = super.conversion(target, level);
-    // Thresholding is for predictions of the clean sample alone.
-    return target === "clean" || !clipped.clip ? { convert, ...clipped } : { convert };
   }
 }

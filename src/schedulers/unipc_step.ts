@@ -35,7 +35,10 @@ function bases(clean: boolean, type: UniPCType, order: number, target: NoiseLeve
 /** The weights that meet the order conditions: the sum of weights[k] * places[k]^i is conditions[i]. */
 function orderWeights(places: readonly number[], conditions: readonly number[]): number[] {
   const size = places.length;
-  const rows = conditions.slice(0, size).map((condition, power) => [...places.map((place) => place ** power), condition]);
+  const rows = conditions.slice(0, size).map((
+    condition,
+    power,
+  ) => [...places.map((place) => place ** power), condition]);
   for (let column = 0; column < size; column++) {
     const pivot = rows.slice(column).reduce((best, row) => Math.abs(row[column]) > Math.abs(best[column]) ? row : best);
     rows.splice(rows.indexOf(pivot), 1);

@@ -173,6 +173,16 @@ Deno.test("downloadModel() takes the cache where the hub cannot be reached, and 
   await assert.rejects(downloadModel(ID, settings), /answers 401/);
 });
 
+Deno.test("downloadModel() is content with a complete cache that cannot be written", async () => {
+  await using hub = startHub();
+  using cache = temporaryFolder();
+  const { folder } = await downloadModel(ID, settingsOf(hub, cache.path));
+  const refs = `${cache.path}/models--org--name/refs`;
+  Deno.removeSync(refs, { recursive: true });
+  Deno.writeTextFileSync(refs, "no folder");
+  assert.equal((await downloadModel(ID, settingsOf(hub, cache.path))).folder, folder);
+});
+
 Deno.test("downloadModel() leaves the old commit in use when the new one cannot be fetched", async () => {
   await using hub = startHub();
   using cache = temporaryFolder();

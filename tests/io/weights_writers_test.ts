@@ -10,6 +10,7 @@ import { openWeightsFile } from "../../src/io/open_weights_file.ts";
 import { type OutputFile, writeFileWhole } from "../../src/io/output_file.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { writeSafetensors, writeSafetensorsFolder } from "../../src/io/safetensors_writer.ts";
+import { streamTensor } from "../../src/io/tensor_stream.ts";
 import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import type { WeightSource } from "../../src/io/weights.ts";
 import { ZipReader } from "../../src/io/zip_reader.ts";
@@ -118,4 +119,26 @@ Deno.test("the writers stop at an abort and leave nothing", async () => {
   );
   await assert.rejects(stopped, /enough/);
   assert.deepEqual(namesIn(folder.path), []);
+});
+
+Deno.test("streamTensor() reads ahead, and fails with what failed", async () => {
+  using source = await inMemory({ large: counting([6 * 2 ** 20]) });
+  const pieces: Uint8Array[] = [];
+  let isWriting = false;
+  await streamTensor(source, "large", {}, async (bytes) => {
+    assert.equal(isWriting, false);
+    isWriting = true;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    pieces.push(bytes.slice());
+    isWriting = false;
+  });
+  assert.ok(pieces.length > 2);
+  assert.ok(equal(await source.read("large"), new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer())));
+  let calls = 0;
+  const failing = streamTensor(source, "large", {}, async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    if (++calls === 2) throw new Error("the disk is full");
+  });
+  await assert.rejects(failing, /the disk is full/);
+  assert.equal(calls, 2);
 });

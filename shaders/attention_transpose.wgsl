@@ -1,5 +1,5 @@
 // attention_transpose: turns keys on their side, so that they can be the weights of a matmul.
-//   k [Nk, D]   ->   y [D, padded], padded >= Nk, zeros behind the last key
+//   k [Nk, D]   ->   y [D, padded], padded >= Nk, the last key again behind the last
 // Bound by memory: reads k, writes y once; a lane writes one quad of keys.
 
 struct Params { keys: u32, width: u32, padded4: u32 }
@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let d = index / p.padded4;
   var quad = vec4<f32>(0.0);
   for (var i = 0u; i < 4u; i++) {
-    quad[i] = select(0.0, k[min(key + i, p.keys - 1u) * p.width + d], key + i < p.keys);
+    quad[i] = k[min(key + i, p.keys - 1u) * p.width + d];
   }
   y[index] = quad;
 }

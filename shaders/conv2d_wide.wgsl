@@ -1,8 +1,10 @@
 // conv2d_wide: a convolution over channels-last images, for CPUs with subgroups of 8.
 //   x [B, H, W, CI]   w [K * K * CI, CO]   bias [CO]   ->   y [B, HO, WO, CO], CI and CO multiples of 4
-// A workgroup is one subgroup and makes 32 channels, four a lane, of 32 neighbouring outputs. There a load costs many times a
+// A workgroup is one subgroup and makes 32 channels, four a lane, of 8 TILES neighbouring outputs. There a load costs many times a
 // multiply-add, a vec4 hardly more than a number: so each lane loads four channels of one pixel of eight, and the subgroup passes
 // them round. 2 * K^2 * CI * CO FLOP an output.
+
+const_assert TILES == 1u || TILES == 4u;
 
 struct Params {
   height: u32, // H, W of x, after upsampling
@@ -26,7 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-alias Sums = array<vec4<f32>, 32>; // outputs by 4 channels
+alias Sums = array<vec4<f32>, 8u * TILES>; // outputs by 4 channels
 alias Weights = array<vec4<f32>, 4>; // 4 input channels by 4 channels
 
 fn advance_output(sum: vec4<f32>, pixel: vec4<f32>, b: Weights) -> vec4<f32> {
@@ -66,10 +68,10 @@ fn main(
 ) {
   let columns = p.out_channels / 4u;
   // Workgroups of the same channels follow each other, so that their weights stay in cache.
-  let tiles = (p.outputs + 31u) / 32u;
+  let strips = (p.outputs + 8u * TILES - 1u) / (8u * TILES);
   let i = id.x + id.y * groups.x;
-  let first = i % tiles * 32u;
-  let first_column = i / tiles * 8u;
+  let first = i % strips * 8u * TILES;
+  let first_column = i / strips * 8u;
   if (first_column >= columns) {
     return; // the grid is a rectangle and may hold more groups than are needed
   }
@@ -96,16 +98,18 @@ fn main(
         );
         w_at += 4u * columns;
         advance(&sums, 0u, at0, c, b);
-        advance(&sums, 8u, at1, c, b);
-        advance(&sums, 16u, at2, c, b);
-        advance(&sums, 24u, at3, c, b);
+        if (TILES > 1u) {
+          advance(&sums, 8u, at1, c, b);
+          advance(&sums, 16u, at2, c, b);
+          advance(&sums, 24u, at3, c, b);
+        }
       }
     }
   }
   if (column < columns) {
-    // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else 32 stores would be compiled, and
-    // all sums be shuffled through registers. That needs a long body: one reason for `add` to be asked here.
-    let count = min(32u, p.outputs - first);
+    // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else a store for each sum would be
+    // compiled, and all sums be shuffled through registers. That needs a long body: one reason for `add` to be asked here.
+    let count = min(8u * TILES, p.outputs - first);
     for (var j = 0u; j < count; j++) {
       store(first + j, column, sums[j]);
     }

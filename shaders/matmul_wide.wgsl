@@ -7,6 +7,8 @@
 
 const_assert TILES == 1u || TILES == 4u;
 
+const BAND = 4u;
+
 alias Input = vec4<f32>;
 alias Sums = array<vec4<f32>, 8u * TILES>; // rows by 4 columns
 alias Weights = array<vec4<f32>, 4>; // 4 steps of k by 4 columns
@@ -42,8 +44,13 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let tile = group.x + group.y * groups.x;
-  let first_row = tile / p.column_groups * TILES * 8u;
-  let column4 = tile % p.column_groups * 8u + lane;
+  // Bands of 4 tiles of rows, and in a band column by column: 4 workgroups in a row find the same weights in the cache.
+  let tiles_down = (p.rows + TILES * 8u - 1u) / (TILES * 8u);
+  let band = tile / (p.column_groups * BAND);
+  let within = tile % (p.column_groups * BAND);
+  let height = min(BAND, tiles_down - band * BAND);
+  let first_row = (band * BAND + within % height) * TILES * 8u;
+  let column4 = within / height * 8u + lane;
   let row = first_row + lane;
   var sums = Sums();
   var w_at = min(column4, p.columns4 - 1u);

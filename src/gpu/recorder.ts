@@ -21,8 +21,8 @@ const MAX_PARAMS = 16384;
 
 /** Splits a row of workgroups over x and y, since one axis holds 65,535 at most; kernels flatten it again. */
 export function linearGroups(count: number): [number, number] {
-  const x = Math.min(count, 65535);
-  return [x, Math.ceil(count / Math.max(x, 1))];
+  const y = Math.max(1, Math.ceil(count / 65535));
+  return [Math.ceil(count / y), y];
 }
 
 /** Many dispatches, one submit. */

@@ -5,8 +5,7 @@ import { ShapeError, WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { joinPath, readJson } from "../io/byte_source.ts";
-import { openWeights } from "../io/checkpoint_folder.ts";
+import type { ModelFilesOptions } from "../io/model_files.ts";
 import { floatsOf, readFloats, type WeightSource } from "../io/weights.ts";
 import { SelfAttention } from "../layers/attention.ts";
 import { GatedFeedForward } from "../layers/feed_forward.ts";
@@ -14,7 +13,8 @@ import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
 import { RmsNorm } from "../layers/rms_norm.ts";
 import { embedding } from "../ops/embedding.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
-import { parseT5Config, type T5Config } from "./t5_config.ts";
+import { openTextEncoder } from "./open_text_encoder.ts";
+import type { T5Config } from "./t5_config.ts";
 import { relativeBiasByDistance } from "./t5_relative_bias.ts";
 
 const EMBEDDINGS = ["shared.weight", "encoder.embed_tokens.weight"]; // tied: checkpoints have one or both
@@ -119,21 +119,23 @@ export class T5EncoderModel implements Disposable {
   }
 
   /**
-   * Loads a model from a folder in transformers' layout.
+   * Loads a model in any layout: a folder of transformers with safetensors or `.bin`, a single file, GGUF.
    *
-   * @param folder A path or URL with `config.json` and `model.safetensors`, whole or in shards.
+   * @param address A path or URL of a folder or file; a config is looked for beside the weights, and guessed where there is none.
    * @example
    * ```ts ignore
    * const textEncoder = await T5EncoderModel.fromPretrained("sigma-1024", { device, subfolder: "text_encoder" });
    * ```
    */
   static async fromPretrained(
-    folder: string,
-    { device, subfolder = "", ...options }: LoadOptions & { device: Device; subfolder?: string; dtype?: WeightDType },
+    address: string,
+    { device, dtype, onProgress, signal, ...open }:
+      & LoadOptions
+      & ModelFilesOptions
+      & { device: Device; dtype?: WeightDType },
   ): Promise<T5EncoderModel> {
-    const home = joinPath(folder, subfolder);
-    const config = parseT5Config(await readJson(joinPath(home, "config.json")));
-    return await T5EncoderModel.fromWeights(device, config, await openWeights(home, "model"), options);
+    const { config, source } = await openTextEncoder(address, { ...open, signal });
+    return await T5EncoderModel.fromWeights(device, config, source, { dtype, onProgress, signal });
   }
 
   /** Frees its weights and closes its checkpoint. */

@@ -5,15 +5,14 @@ import { ShapeError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { joinPath, readJson } from "../io/byte_source.ts";
-import { openWeights } from "../io/checkpoint_folder.ts";
 import type { WeightSource } from "../io/weights.ts";
 import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
 import { toChannelsLast } from "../ops/channels.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
-import { type AutoencoderConfig, parseAutoencoderConfig } from "./config.ts";
+import type { AutoencoderConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
+import { openAutoencoder, type OpenAutoencoderOptions } from "./open_autoencoder.ts";
 import { decodeTiled, defaultTiling, type Tiling } from "./tiling.ts";
 
 /** The variational autoencoder of Stable Diffusion and SDXL. */
@@ -45,22 +44,25 @@ export class AutoencoderKL implements Disposable {
   }
 
   /**
-   * Loads a model from a folder in diffusers' layout.
+   * Loads a model in any layout: a folder of diffusers with names of any age, a single file of latent diffusion.
    *
-   * @param folder A path or URL with `config.json` and `diffusion_pytorch_model.safetensors`.
+   * @param address A path or URL of a folder or file; a config is looked for beside the weights, and guessed where there is none.
+   * @throws {ConfigError} when the config is missing and the tensors do not tell all of it.
    * @example
    * ```ts ignore
    * const vae = await AutoencoderKL.fromPretrained("sigma-1024", { device, subfolder: "vae" });
    * ```
    */
   static async fromPretrained(
-    folder: string,
-    { device, subfolder = "", ...options }: LoadOptions & { device: Device; subfolder?: string; dtype?: WeightDType },
+    address: string,
+    { device, dtype, onProgress, signal, ...open }:
+      & LoadOptions
+      & OpenAutoencoderOptions
+      & { device: Device; dtype?: WeightDType },
   ): Promise<AutoencoderKL> {
-    const home = joinPath(folder, subfolder);
-    const config = parseAutoencoderConfig(await readJson(joinPath(home, "config.json")));
-    using source = await openWeights(home, "diffusion_pytorch_model");
-    return await AutoencoderKL.fromWeights(device, config, source, options);
+    const { config, source } = await openAutoencoder(address, { ...open, signal });
+    using _source = source;
+    return await AutoencoderKL.fromWeights(device, config, source, { dtype, onProgress, signal });
   }
 
   /** Pixels a latent pixel stands for, along one axis. */

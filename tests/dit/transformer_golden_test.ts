@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { WeightsError } from "../../src/errors.ts";
+import { joinPath, readJson } from "../../src/io/byte_source.ts";
 import { f32ToBf16, f32ToF16 } from "../../src/io/half.ts";
 import { verifyFolder } from "../../src/verify/verify.ts";
 import { device } from "../_device.ts";
@@ -35,6 +36,27 @@ Deno.test("PixArtTransformer2DModel.forward() matches PyTorch for a batch of one
   using copy = await FolderCopy.of(golden("dit-alpha-micro"));
   await copy.change("io.safetensors", (tensors) => keepSample(tensors, 1));
   await assertVerifies(copy.path, { device });
+});
+
+Deno.test("PixArtTransformer2DModel.fromPretrained() without attention biases keeps those of the way out", async () => {
+  const isLeftOut = /attn\d\.to_[qkv]\.bias$/;
+  using zeros = await FolderCopy.of(golden("dit-sigma"));
+  await zeros.change(WEIGHTS, (tensors) => {
+    for (const name of Object.keys(tensors)) if (isLeftOut.test(name)) tensors[name].data.fill(0);
+  });
+  using none = await FolderCopy.of(golden("dit-sigma"));
+  await none.change(WEIGHTS, (tensors) => {
+    for (const name of Object.keys(tensors)) if (isLeftOut.test(name)) delete tensors[name];
+  });
+  const path = joinPath(none.path, "config.json");
+  const config = await readJson(path) as Record<string, unknown>;
+  await Deno.writeTextFile(path, JSON.stringify({ ...config, attention_bias: false }));
+  const [[withZeros], [without]] = [
+    (await verifyFolder(zeros.path, { device })).outputs,
+    (await verifyFolder(none.path, { device })).outputs,
+  ];
+  assert.ok(withZeros.relativeL2 > 1e-3, "the biases of this checkpoint matter");
+  assert.ok(Math.abs(without.relativeL2 - withZeros.relativeL2) < 1e-6, `${without.relativeL2}`);
 });
 
 Deno.test("verifyFolder() reads inputs and outputs that were recorded in halves", async () => {

@@ -120,7 +120,7 @@ Deno.test("pixart gives each command the permissions that it needs and no others
   assert.deepEqual(grants(["generate", "x", "--model=owner/name"], { HF_ENDPOINT: "http://mirror.example:8080/hub" }), {
     ...none,
     write: "",
-    net: `${hub},mirror.example:8080`,
+    net: "", // a mirror may send us on to any host
   });
   assert.deepEqual(grants(["verify", "https://a.example/model"]), { ...none, net: "" });
   assert.deepEqual(grants(["verify", "folder", "--backend", "dawn"]), { ...none, ffi: "" });

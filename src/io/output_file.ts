@@ -77,6 +77,17 @@ const beside = (path: string, ending: string) => `${path}.${crypto.randomUUID().
 const trimmed = (path: string) => path.replace(/(?<=.)[/\\]+$/, "");
 
 /**
+ * Makes sure that a file may be written.
+ *
+ * @throws {UsageError} when something is there and may not be written over.
+ */
+export async function checkFree(path: string, { overwrite = false }: ReplaceOptions): Promise<void> {
+  const found = await lookUp(path);
+  if (found?.isDirectory) throw new UsageError(`Cannot write ${path} as it must be a file: it is a folder`);
+  if (found && !overwrite) throw taken(path);
+}
+
+/**
  * Writes a file in a place of its own, then moves it to where it belongs.
  *
  * @param write Writes all of it; when it throws, nothing is left.
@@ -88,9 +99,7 @@ export async function writeFileWhole<Result>(
   { overwrite = false }: ReplaceOptions,
   write: (file: OutputFile) => Promise<Result>,
 ): Promise<Result> {
-  const found = await lookUp(path);
-  if (found?.isDirectory) throw new UsageError(`Cannot write ${path} as it must be a file: it is a folder`);
-  if (found && !overwrite) throw taken(path);
+  await checkFree(path, { overwrite });
   const part = beside(path, "part");
   try {
     using file = await creating(path, () => OutputFile.create(part));
@@ -106,7 +115,7 @@ export async function writeFileWhole<Result>(
 
 /** What a folder of a model may hold, so that no other folder is ever put out of the way. */
 const OF_MODEL =
-  /^((config|model_index|scheduler_config|generation_config)\.json|.*\.(safetensors|bin|pth|gguf)(\.index.*\.json)?|README\.md|transformer|vae|text_encoder|tokenizer|scheduler)$/;
+  /^((config|model_index|scheduler_config|generation_config)\.json|.*\.(safetensors|bin|pth|gguf)(\.index.*\.json)?|transformer|vae|text_encoder|tokenizer|scheduler)$/;
 
 /**
  * Fills a folder in a place of its own, then moves it to where it belongs.

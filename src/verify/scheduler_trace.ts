@@ -5,6 +5,7 @@ import { read } from "../gpu/readback.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
+import { StepNoise } from "../schedulers/step_noise.ts";
 import { compareExactly, compareFloats, notCompared, type OutputReport } from "./compare.ts";
 import type { Reference } from "./reference.ts";
 import type { VerifyRun } from "./run.ts";
@@ -29,7 +30,9 @@ function modelOutput(
   { inputScale, timestep }: StepPlan,
   learned: boolean,
 ): Float32Array {
-  const input = x.map((value) => f32(inputScale) * value);
+  // Divided, as when the traces were recorded: the sine of a large sample shows a last digit that is another.
+  const divisor = f32(1 / inputScale);
+  const input = x.map((value) => value / divisor);
   const noise = input.map((value) => predictNoise(value, timestep));
   if (!learned) return noise;
   const size = x.length / batch;
@@ -71,14 +74,16 @@ export async function runTrace(
   const solver = new SolverState(scope, latents, plan);
   let x = sample.data as Float32Array;
   let drawn = 0;
+  const stepNoise = new StepNoise();
   for (const [index, step] of plan.entries()) {
     run.signal?.throwIfAborted();
-    const noise = step.drawsNoise ? await io.floats(numbered("noise", drawn++), 4) : undefined;
+    const fresh = step.drawsNoise ? await io.floats(numbered("noise", drawn++), 4) : undefined;
+    const z = stepNoise.next(step, fresh && Float32Array.from(fresh.data));
     const output = modelOutput(x, batch, step, learned);
     const rec = new Recorder(device);
     using _recording = rec.scope();
     solver.step(rec, step, rec.upload(output, [batch, learned ? 2 * channels : channels, height, width]), {
-      noise: noise && step.noise !== 0 ? rec.upload(noise.data, noise.shape) : undefined,
+      noise: z && rec.upload(z, shape),
     });
     rec.submit();
     x = await read(device, latents);

@@ -169,3 +169,25 @@ Deno.test("mergeModels() mixes two transformers of different layouts", async () 
   );
   await assert.rejects(mergeModels(golden("dit-sigma"), golden("dit-sigma"), 2, inside("no")), /from 0 to 1: 2/);
 });
+
+Deno.test("convertModel() refuses to write over what stands beside a torch file, before any work", async () => {
+  using folder = temporaryFolder();
+  const inside = (name: string) => joinPath(folder.path, name);
+  await Deno.writeTextFile(inside("a.json"), "mine");
+  await assert.rejects(convertModel(golden("dit-sigma"), inside("a.pth")), /a\.json as nothing is overwritten/);
+  assert.deepEqual(namesIn(folder.path), ["a.json"]);
+  await convertModel(golden("dit-sigma"), inside("a.pth"), { overwrite: true });
+  // In place, from a file that is open while the new one is written.
+  await convertModel(inside("a.pth"), inside("a.pth"), { overwrite: true, dtype: "BF16" });
+  await assertSameModel(inside("a.pth"), golden("dit-sigma"), "BF16");
+});
+
+Deno.test("openModel() goes by the tensors of a file, not by its neighbour's config", async () => {
+  using folder = temporaryFolder();
+  const inside = (name: string) => joinPath(folder.path, name);
+  await Deno.copyFile(golden("t5/model.safetensors"), inside("t5.safetensors"));
+  await Deno.copyFile(golden("vae/config.json"), inside("config.json"));
+  using model = await openModel(inside("t5.safetensors"));
+  assert.deepEqual([model.kind, model.isGuessed], ["text_encoder", true]);
+  await assert.rejects(openModel(golden("numpy/arrays.npz")), /must be a network's that is known/);
+});

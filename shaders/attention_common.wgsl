@@ -32,18 +32,14 @@ const LOWEST = -3.4028234e38;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> p: Params;
 
-fn has(flag: u32) -> bool {
-  return (p.flags & flag) != 0u;
-}
-
-// What is added to the score of a key.
+// What is added to the score of a key. No branches on flags: old lavapipes compile a kernel anew for every run whose branches hang
+// on uniforms alone.
 fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {
-  var sum = 0.0;
-  if (has(WITH_BIAS)) {
-    sum += relative_bias[head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query];
-  }
-  if (has(WITH_MASK)) {
-    sum += mask[(p.first_sample + sample) * p.keys + key];
-  }
-  return sum;
+  let biased = (p.flags & WITH_BIAS) != 0u;
+  let masked = (p.flags & WITH_MASK) != 0u;
+  let bias_at = head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query;
+  let mask_at = (p.first_sample + sample) * p.keys + key;
+  let bias = relative_bias[select(0u, bias_at, biased)];
+  let hidden = mask[select(0u, mask_at, masked)];
+  return select(0.0, bias, biased) + select(0.0, hidden, masked);
 }

@@ -4,11 +4,11 @@
 // head, then it owns 4 columns of the head and sums over the keys; the weights pass from lane to lane, not through memory.
 // Every inner loop is short enough for the instruction cache. Bindings: attention_common.wgsl.
 
-const_assert PARTS >= 1u && PARTS <= 4u;
+const PARTS = 4u; // of 32 columns: the widest head that it takes
 
 alias Tile = array<vec4<f32>, 8>; // 8 queries by 4 keys, or by 4 columns of the head
 alias Quads = array<vec4<f32>, 4>; // 4 steps of what is summed over, by 4 keys or columns
-alias Sums = array<vec4<f32>, 16u * PARTS>; // 16 queries by a quad of each 32 columns of the head
+alias Sums = array<vec4<f32>, 16u * PARTS>; // for each part, 16 queries by 4 columns
 alias Column = array<f32, 8>; // a number for each of 8 queries
 
 fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Quads) -> vec4<f32> {
@@ -27,16 +27,16 @@ fn add_scores(scores: ptr<function, Tile>, a: vec4<f32>, b: Quads) {
   (*scores)[7] = advance_row((*scores)[7], subgroupBroadcast(a, 7u), b);
 }
 
-// Adds the values of 4 keys, whose weights are with lane `from_lane`, to the sums of 8 queries from `row` on.
-fn add_values(sums: ptr<function, Sums>, row: u32, weights: ptr<function, Tile>, from_lane: u32, b: Quads) {
-  (*sums)[row + 0u] = advance_row((*sums)[row + 0u], subgroupShuffle((*weights)[0], from_lane), b);
-  (*sums)[row + 1u] = advance_row((*sums)[row + 1u], subgroupShuffle((*weights)[1], from_lane), b);
-  (*sums)[row + 2u] = advance_row((*sums)[row + 2u], subgroupShuffle((*weights)[2], from_lane), b);
-  (*sums)[row + 3u] = advance_row((*sums)[row + 3u], subgroupShuffle((*weights)[3], from_lane), b);
-  (*sums)[row + 4u] = advance_row((*sums)[row + 4u], subgroupShuffle((*weights)[4], from_lane), b);
-  (*sums)[row + 5u] = advance_row((*sums)[row + 5u], subgroupShuffle((*weights)[5], from_lane), b);
-  (*sums)[row + 6u] = advance_row((*sums)[row + 6u], subgroupShuffle((*weights)[6], from_lane), b);
-  (*sums)[row + 7u] = advance_row((*sums)[row + 7u], subgroupShuffle((*weights)[7], from_lane), b);
+// Adds the values of 4 keys, whose weights are with lane `from_lane`, to the sums of 8 queries.
+fn add_values(sums: ptr<function, Tile>, weights: ptr<function, Tile>, from_lane: u32, b: Quads) {
+  (*sums)[0] = advance_row((*sums)[0], subgroupShuffle((*weights)[0], from_lane), b);
+  (*sums)[1] = advance_row((*sums)[1], subgroupShuffle((*weights)[1], from_lane), b);
+  (*sums)[2] = advance_row((*sums)[2], subgroupShuffle((*weights)[2], from_lane), b);
+  (*sums)[3] = advance_row((*sums)[3], subgroupShuffle((*weights)[3], from_lane), b);
+  (*sums)[4] = advance_row((*sums)[4], subgroupShuffle((*weights)[4], from_lane), b);
+  (*sums)[5] = advance_row((*sums)[5], subgroupShuffle((*weights)[5], from_lane), b);
+  (*sums)[6] = advance_row((*sums)[6], subgroupShuffle((*weights)[6], from_lane), b);
+  (*sums)[7] = advance_row((*sums)[7], subgroupShuffle((*weights)[7], from_lane), b);
 }
 
 // Where the heads of this workgroup start, in quads.
@@ -60,37 +60,6 @@ fn key_quad(at: Place, key: u32, d: u32) -> vec4<f32> {
 
 fn value_quad(at: Place, key: u32, d: u32) -> vec4<f32> {
   return v[at.v_at + min(key, p.keys - 1u) * p.v_stride + d];
-}
-
-// Over the values of a block, for the 32 columns of the head from quad 8 `part` on.
-fn add_block(
-  sums: ptr<function, Sums>,
-  w0: ptr<function, Tile>,
-  w1: ptr<function, Tile>,
-  shrink0: ptr<function, Column>,
-  shrink1: ptr<function, Column>,
-  at: Place,
-  first_key: u32,
-  part: u32,
-) {
-  let row = part * 16u;
-  for (var r = 0u; r < 8u; r++) {
-    (*sums)[row + r] *= (*shrink0)[r];
-    (*sums)[row + 8u + r] *= (*shrink1)[r];
-  }
-  let d = min(part * 8u + at.lane, p.quads - 1u);
-  let steps = min(8u, (p.keys - first_key + 3u) / 4u);
-  for (var i = 0u; i < steps; i++) {
-    let key = first_key + i * 4u;
-    let b = Quads(
-      value_quad(at, key, d),
-      value_quad(at, key + 1u, d),
-      value_quad(at, key + 2u, d),
-      value_quad(at, key + 3u, d),
-    );
-    add_values(sums, row, w0, i, b);
-    add_values(sums, row + 8u, w1, i, b);
-  }
 }
 
 // Turns scores into weights, and notes the highest score, the sum of this lane's weights, and how much older sums shrink.
@@ -179,15 +148,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var shrink1 = Column();
     soften(&w0, &h0, &t0, &shrink0, inside);
     soften(&w1, &h1, &t1, &shrink1, inside);
-    add_block(&sums, &w0, &w1, &shrink0, &shrink1, at, first_key, 0u);
-    if (PARTS > 1u) {
-      add_block(&sums, &w0, &w1, &shrink0, &shrink1, at, first_key, 1u % PARTS);
-    }
-    if (PARTS > 2u) {
-      add_block(&sums, &w0, &w1, &shrink0, &shrink1, at, first_key, 2u % PARTS);
-    }
-    if (PARTS > 3u) {
-      add_block(&sums, &w0, &w1, &shrink0, &shrink1, at, first_key, 3u % PARTS);
+    // One part of the head after the other, in a loop: its code is long, and would be compiled once a part.
+    for (var part = 0u; part * 8u < p.quads; part++) {
+      let d = min(part * 8u + lane, p.quads - 1u);
+      var a0: Tile;
+      var a1: Tile;
+      for (var r = 0u; r < 8u; r++) {
+        a0[r] = sums[part * 16u + r] * shrink0[r];
+        a1[r] = sums[part * 16u + 8u + r] * shrink1[r];
+      }
+      let steps = min(8u, (p.keys - first_key + 3u) / 4u);
+      for (var i = 0u; i < steps; i++) {
+        let at_key = first_key + i * 4u;
+        let b = Quads(
+          value_quad(at, at_key, d),
+          value_quad(at, at_key + 1u, d),
+          value_quad(at, at_key + 2u, d),
+          value_quad(at, at_key + 3u, d),
+        );
+        add_values(&a0, &w0, i, b);
+        add_values(&a1, &w1, i, b);
+      }
+      for (var r = 0u; r < 8u; r++) {
+        sums[part * 16u + r] = a0[r];
+        sums[part * 16u + 8u + r] = a1[r];
+      }
     }
   }
 

@@ -31,7 +31,7 @@ var<workgroup> equal: u32; // how many values share them
 var<workgroup> above: atomic<u32>;
 
 fn magnitude(i: u32) -> u32 {
-  return bitcast<u32>(solver_prediction(i, x[i])) & 0x7fffffffu;
+  return bitcast<u32>(solver_prediction(x[i], solver_output(i, 0u))) & 0x7fffffffu;
 }
 
 @compute @workgroup_size(WORKERS)

@@ -1,7 +1,8 @@
 // solver_step: one step of a sampler, from the model's raw output to the new sample.
 //   output [B or 2B, Cout, h, w]   x [B, C, h, w]   ->   x, in place; history [SLOTS, B, C, h, w], the newest m written
-// With m the prediction that is clipped and restored as the plan says, m1, m2, m3 the ones before it and z fresh noise:
-//   x = sample * x + h0 * m + h1 * m1 + h2 * m2 + h3 * m3 + noise * z
+// With m the prediction that is clipped and restored as the plan says, k1, k2, k3 up to three kept ones of any age, o the model's
+// guided output and z noise, scaled by the variance v in the C channels behind the prediction where the plan says so:
+//   x = sample * x + h0 * m + h1 * k1 + h2 * k2 + h3 * k3 + raw_output * o + noise * z
 // Everything that varies is a parameter, so that one pipeline runs every method. Bound by memory: each tensor once.
 
 struct Params {
@@ -22,13 +23,16 @@ struct Params {
   h1: f32,
   h2: f32,
   h3: f32,
-  reads: u32, // how many of h0 to h3 count
+  reads: u32, // how many of h1 to h3 count
   writes: u32, // whether m is kept
   slot0: u32,
   slot1: u32,
   slot2: u32,
   slot3: u32,
+  raw_output: f32,
   noise: f32,
+  scale: u32, // of z: 0 none, 1 exp(slope * v), 2 sqrt(v)
+  slope: f32,
 }
 
 @group(0) @binding(0) var<storage, read> output: array<f32>;
@@ -51,7 +55,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     return;
   }
   let now = x[i];
-  var m = solver_prediction(i, now);
+  let model_output = solver_output(i, 0u);
+  var m = solver_prediction(now, model_output);
   if (p.clip == 1u) {
     m = clamp_kept(m, p.max);
   } else if (p.clip == 2u) {
@@ -62,17 +67,27 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     m = p.restore_sample * now + p.restore_output * m;
   }
   var next = p.sample * now + p.h0 * m;
-  if (p.reads > 1u) {
+  if (p.reads > 0u) {
     next += p.h1 * history[p.slot1 * p.total + i];
   }
-  if (p.reads > 2u) {
+  if (p.reads > 1u) {
     next += p.h2 * history[p.slot2 * p.total + i];
   }
-  if (p.reads > 3u) {
+  if (p.reads > 2u) {
     next += p.h3 * history[p.slot3 * p.total + i];
   }
+  // A factor of 0 must not make a NaN of an infinite output.
+  if (p.raw_output != 0.0) {
+    next += p.raw_output * model_output;
+  }
   if (p.noise != 0.0) {
-    next += p.noise * z[i];
+    var deviation = p.noise;
+    if (p.scale == 1u) {
+      deviation *= exp(p.slope * solver_output(i, p.item));
+    } else if (p.scale == 2u) {
+      deviation *= sqrt(solver_output(i, p.item));
+    }
+    next += deviation * z[i];
   }
   // The slot of m may be the one of the oldest prediction, which was read above by this very invocation.
   if (p.writes != 0u) {

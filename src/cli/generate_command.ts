@@ -124,7 +124,9 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
 
     const { components } = pipe;
     output.log(`${counted(count, "picture")}, ${counted(steps, "step")}, seed ${seed}`);
-    progress.show("denoising", 0, steps);
+    // Some methods ask the model twice a step, which takes twice the time.
+    components.scheduler.setTimesteps(steps);
+    progress.show("denoising", 0, components.scheduler.timesteps.length);
     const { images, warnings } = await pipe.generate(prompt, {
       negativePrompt: flags.negative,
       numInferenceSteps: steps,

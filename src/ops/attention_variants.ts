@@ -36,10 +36,8 @@ export function portableAttention(headWidth: number): AttentionVariant {
   };
 }
 
-/** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most. */
-function wideAttention(headWidth: number): AttentionVariant {
-  return { name: "wide", kernel: WIDE, constants: { PARTS: Math.ceil(headWidth / 32) }, queries: 16 };
-}
+// The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most.
+const WIDE_VARIANT: AttentionVariant = { name: "wide", kernel: WIDE, constants: {}, queries: 16 };
 
 /**
  * The fastest kernel for a device.
@@ -47,7 +45,7 @@ function wideAttention(headWidth: number): AttentionVariant {
  * @param headWidth D, the width of a head.
  */
 export function attentionVariant(device: Device, headWidth: number): AttentionVariant {
-  return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention(headWidth) : portableAttention(headWidth);
+  return device.subgroupSize === 8 && headWidth <= 128 ? WIDE_VARIANT : portableAttention(headWidth);
 }
 
 /**

@@ -1,5 +1,5 @@
 // solverStep: a scheduler's plan, carried out on the GPU. In: the model's output of each step. Out: the sample, stepped in place.
-// Guidance, the drop of the learned variance, clipping and the step itself are one dispatch.
+// Guidance, clipping, the learned variance and the step itself are one dispatch.
 
 import predictionSource from "../../shaders/solver_prediction.wgsl" with { type: "text" };
 import source from "../../shaders/solver_step.wgsl" with { type: "text" };
@@ -12,7 +12,7 @@ import { formatShape, type Tensor } from "../gpu/tensor.ts";
 
 const KERNEL = { name: "solver_step", source, shared: [predictionSource] };
 const THRESHOLD = { name: "dynamic_threshold", source: thresholdSource, shared: [predictionSource] };
-const MAX_HISTORY = 4;
+const MAX_KEPT_READS = 3;
 
 /** The part of a scheduler's step plan that moves the sample; `StepPlan` says what each number means. */
 export interface SolverStepPlan {
@@ -21,14 +21,16 @@ export interface SolverStepPlan {
   restore?: { sample: number; output: number };
   sample: number;
   history: readonly number[];
+  rawOutput?: number;
   noise: number;
+  noiseScale?: { kind: "exponential"; slope: number } | { kind: "root" };
 }
 
 /** What a step takes beside the model's output. */
 export interface SolverStepOptions {
   /** When given, the output holds the unconditional predictions and then the conditional ones. */
   guidanceScale?: number;
-  /** [B, C, h, w] standard normal numbers; read only where the plan adds noise. */
+  /** [B, C, h, w] the z of the plan; read only where the plan adds noise. */
   noise?: Tensor;
 }
 
@@ -37,6 +39,16 @@ function quantilePlace(count: number, ratio: number): { rank: number; weight: nu
   const place = Math.fround(Math.fround(ratio) * (count - 1));
   const rank = Math.min(Math.max(Math.floor(place), 0), count - 1);
   return { rank, weight: rank === count - 1 ? 0 : place - rank };
+}
+
+/** Predictions that a step reads beside its own, as age and factor; those with the factor 0 are not read. */
+function keptReads({ history }: SolverStepPlan): { age: number; factor: number }[] {
+  return history.map((factor, age) => ({ age, factor })).slice(1).filter(({ factor }) => factor !== 0);
+}
+
+/** The age of the oldest prediction that a step reads. */
+function oldestRead(plan: SolverStepPlan): number {
+  return keptReads(plan).at(-1)?.age ?? 0;
 }
 
 /** A sample on its way through a run, with the predictions that later steps read. */
@@ -57,16 +69,16 @@ export class SolverState {
     if (sample.dtype !== "f32" || sample.shape.length !== 4 || sample.size === 0) {
       throw new ShapeError(`Cannot solve for ${sample} as it must be f32 [B, C, h, w] with elements: it is not`);
     }
-    plan.forEach(({ history }, step) => {
-      const limit = Math.min(step + 1, MAX_HISTORY);
-      if (history.length < 1 || history.length > limit) {
+    plan.forEach((step, index) => {
+      const { length } = step.history;
+      if (length < 1 || length > index + 1) {
         throw new UsageError(
-          `Cannot plan step ${step} of ${sample} as it must read 1 to ${limit} predictions: ${history.length}`,
+          `Cannot plan step ${index} of ${sample} as it must have factors for 1 to ${index + 1} predictions: ${length}`,
         );
       }
     });
-    // The newest prediction need not be in memory while it is used, so one slot less than the longest history will do.
-    this.#slots = Math.max(0, ...plan.map(({ history }) => history.length - 1));
+    // The newest prediction need not be in memory while it is used, so as many slots as the oldest one's age will do.
+    this.#slots = Math.max(0, ...plan.map(oldestRead));
     // A kernel cannot bind nothing for writing.
     this.#history = scope.tensor(this.#slots > 0 ? [this.#slots, ...sample.shape] : [1]);
   }
@@ -75,9 +87,11 @@ export class SolverState {
    * Moves the sample by one step.
    *
    * @param plan The next step of the run.
-   * @param output [B, Cout, h, w] f32, or [2 B, Cout, h, w] under guidance; its first C channels are the prediction.
+   * @param output [B, Cout, h, w] f32, or [2 B, Cout, h, w] under guidance; its first C channels are the prediction, the C
+   * behind them the variance that a `noiseScale` reads.
    * @throws {ShapeError} when the output or the noise does not fit the sample.
-   * @throws {UsageError} when the step adds noise and there is none, or reads predictions that were not kept.
+   * @throws {UsageError} when the step adds noise and there is none, scales it by a variance that the output has not, or
+   * reads more than three predictions beside its own or one that was not kept.
    * @example
    * ```ts ignore
    * const state = new SolverState(scope, latents, plan);
@@ -99,7 +113,7 @@ export class SolverState {
       convert_sample: plan.convert.sample,
       convert_output: plan.convert.output,
     };
-    const { clip, restore, history } = plan;
+    const { clip, restore, noiseScale } = plan;
     const bound = clip?.kind === "dynamic" ? rec.tensor([batch]) : undefined;
     if (clip?.kind === "dynamic") {
       rec.dispatch(rec.device.kernel(THRESHOLD), {
@@ -118,10 +132,13 @@ export class SolverState {
         restore_sample: restore?.sample ?? 0,
         restore_output: restore?.output ?? 1,
         sample: plan.sample,
-        reads: history.length,
+        h0: plan.history[0],
         writes: this.#slots > 0 ? 1 : 0,
-        ...this.#places(history),
+        ...this.#places(plan),
+        raw_output: plan.rawOutput ?? 0,
         noise: plan.noise,
+        scale: noiseScale ? (noiseScale.kind === "exponential" ? 1 : 2) : 0,
+        slope: noiseScale?.kind === "exponential" ? noiseScale.slope : 0,
       },
       groups: linearGroups(Math.ceil(sample.size / 64)),
     });
@@ -129,13 +146,15 @@ export class SolverState {
     this.#steps++;
   }
 
-  /** The factor and the slot of the newest prediction and of the three before it. */
-  #places(history: readonly number[]): ParamValues {
-    const places: Record<string, number> = {};
-    for (let age = 0; age < MAX_HISTORY; age++) {
-      const step = this.#steps - age;
-      places[`h${age}`] = history[age] ?? 0;
-      places[`slot${age}`] = this.#slots > 0 && step >= 0 ? step % this.#slots : 0;
+  /** Where the step keeps its own prediction, and the factors and slots of the kept ones that it reads. */
+  #places(plan: SolverStepPlan): ParamValues {
+    const slotOf = (step: number) => this.#slots > 0 ? step % this.#slots : 0;
+    const reads = keptReads(plan);
+    const places: Record<string, number> = { reads: reads.length, slot0: slotOf(this.#steps) };
+    for (let place = 1; place <= MAX_KEPT_READS; place++) {
+      const read = reads[place - 1];
+      places[`h${place}`] = read?.factor ?? 0;
+      places[`slot${place}`] = read ? slotOf(this.#steps - read.age) : 0;
     }
     return places;
   }
@@ -159,10 +178,18 @@ export class SolverState {
     if (noise && (noise.dtype !== "f32" || noise.shape.join() !== sample.shape.join())) {
       throw new ShapeError(`Cannot step ${sample} as its noise must have its shape: ${noise}`);
     }
-    const kept = Math.min(this.#steps, this.#slots);
-    if (plan.history.length < 1 || plan.history.length - 1 > kept) {
+    if (plan.noise !== 0 && plan.noiseScale && outChannels < 2 * channels) {
       throw new UsageError(
-        `Cannot step ${sample} as a step reads its own prediction and at most ${kept} kept ones: ${plan.history.length} in all`,
+        `Cannot step ${sample} as its noise is scaled by a variance, so that the output must have ${2 * channels} ` +
+          `channels: ${output}`,
+      );
+    }
+    const kept = Math.min(this.#steps, this.#slots);
+    const reads = keptReads(plan).length;
+    if (plan.history.length < 1 || oldestRead(plan) > kept || reads > MAX_KEPT_READS) {
+      throw new UsageError(
+        `Cannot step ${sample} as a step reads its own prediction and at most ${MAX_KEPT_READS} of ${kept} kept ones: ` +
+          `factors [${plan.history.join(", ")}]`,
       );
     }
   }

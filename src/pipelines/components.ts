@@ -7,7 +7,7 @@ import { Device } from "../gpu/device.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
-import { DPMSolverMultistepScheduler } from "../schedulers/dpm_solver_multistep.ts";
+import { schedulerFromConfig, SCHEDULERS } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { T5Tokenizer } from "../text/tokenizer.ts";
@@ -72,7 +72,7 @@ const CLASSES: Record<string, readonly string[]> = {
   text_encoder: ["T5EncoderModel"],
   transformer: ["PixArtTransformer2DModel", "Transformer2DModel"],
   vae: ["AutoencoderKL"],
-  scheduler: ["DPMSolverMultistepScheduler"],
+  scheduler: Object.keys(SCHEDULERS),
 };
 
 /**
@@ -111,8 +111,10 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
       return model;
     };
     const has = (component: string) => className(index, component, folder) !== undefined;
-    const scheduler = options.scheduler ??
-      await DPMSolverMultistepScheduler.fromPretrained(folder, { subfolder: "scheduler" });
+    const scheduler = options.scheduler ?? schedulerFromConfig(
+      await readJson(joinPath(folder, "scheduler", "scheduler_config.json"), { signal }),
+      className(index, "scheduler", folder),
+    );
     const tokenizer = options.tokenizer === null || !has("tokenizer")
       ? undefined
       : options.tokenizer ?? await T5Tokenizer.fromPretrained(folder, { subfolder: "tokenizer" });

@@ -8,6 +8,7 @@ import type { MicroConditions } from "../dit/conditioning.ts";
 import type { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
+import { StepNoise } from "../schedulers/step_noise.ts";
 import type { StepInfo } from "./generate_options.ts";
 import type { NoiseSource } from "./noise_source.ts";
 import type { EncodedPrompt } from "./prompt_encoding.ts";
@@ -50,14 +51,22 @@ export async function* denoise(
   const times = transformer.encodeTimes(setup, plan.map(({ timestep }) => timestep), conditions);
   const solver = new SolverState(scope, latents, plan);
   setup.submit();
+  // Only a scheduler with learned noise reads the variance, the channels behind the prediction.
+  const readsVariance = plan.some(({ noiseScale }) => noiseScale !== undefined);
+  const kept = readsVariance ? transformer.config.outChannels : channels;
+  const stepNoise = new StepNoise();
   const submit = (row: number, step: StepPlan) => {
     const rec = new Recorder(device);
     using _scope = rec.scope();
-    const output = transformer.predict(rec, latents, caption, times, { row, inputScale: step.inputScale, channels });
-    const z = step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined;
+    const output = transformer.predict(rec, latents, caption, times, {
+      row,
+      inputScale: step.inputScale,
+      channels: kept,
+    });
+    const z = stepNoise.next(step, step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined);
     solver.step(rec, step, output, {
       guidanceScale: prompt.guided ? guidanceScale : undefined,
-      noise: z && step.noise !== 0 ? rec.upload(z, latents.shape) : undefined,
+      noise: z && rec.upload(z, latents.shape),
     });
     rec.submit();
   };

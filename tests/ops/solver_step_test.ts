@@ -7,6 +7,7 @@ import { Recorder } from "../../src/gpu/recorder.ts";
 import { SolverState, type SolverStepPlan } from "../../src/ops/solver_step.ts";
 import { DPMSolverMultistepScheduler } from "../../src/schedulers/dpm_solver_multistep.ts";
 import type { StepPlan } from "../../src/schedulers/scheduler.ts";
+import { StepNoise } from "../../src/schedulers/step_noise.ts";
 import { device } from "../_device.ts";
 import { assertClose, numbers } from "../_reference.ts";
 import { runPlan, traceModel } from "../schedulers/_runner.ts";
@@ -18,21 +19,27 @@ interface Run {
   drawNoise?: boolean;
 }
 
+/** A variance that has a root. */
+const variance = (x: number) => 0.5 + 0.4 * Math.sin(x);
+
 /** The model's raw output for one sample, laid out as a transformer does: more channels than are used, two halves when guided. */
 function rawOutput(x: Float32Array, step: StepPlan, { shape, outChannels = shape[1], guidanceScale }: Run) {
   const [batch, channels, height, width] = shape, item = channels * height * width;
   const outItem = outChannels * height * width, halves = guidanceScale === undefined ? 1 : 2;
   const output = new Float32Array(halves * batch * outItem).fill(77);
-  x.forEach((value, i) => {
-    const at = Math.floor(i / item) * outItem + i % item;
-    const prediction = traceModel(step.inputScale * value, step.timestep);
-    if (guidanceScale === undefined) output[at] = prediction;
+  const put = (at: number, value: number) => {
+    if (guidanceScale === undefined) output[at] = value;
     else {
-      // Halves from which guidance makes the model's prediction again.
-      const unconditioned = 0.5 * Math.sin(i);
+      // Halves from which guidance makes the value again.
+      const unconditioned = 0.5 * Math.sin(at);
       output[at] = unconditioned;
-      output[batch * outItem + at] = unconditioned + (prediction - unconditioned) / guidanceScale;
+      output[batch * outItem + at] = unconditioned + (value - unconditioned) / guidanceScale;
     }
+  };
+  x.forEach((value, i) => {
+    const at = Math.floor(i / item) * outItem + i % item, input = step.inputScale * value;
+    put(at, traceModel(input, step.timestep));
+    if (outChannels >= 2 * channels) put(at + item, variance(input));
   });
   return output;
 }
@@ -42,11 +49,12 @@ async function compare(plan: StepPlan[], run: Run, what: string): Promise<void> 
   const { shape, outChannels = shape[1], guidanceScale } = run;
   const size = shape.reduce((product, extent) => product * extent), start = numbers(size, 1, 1.5);
   const noises = plan.map((_, i) => numbers(size, 50 + i));
-  const expected = runPlan(plan, start, shape[0], traceModel, () => noises.shift()!);
+  const expected = runPlan(plan, start, shape[0], traceModel, () => noises.shift()!, variance);
   const drawn = plan.map((_, i) => numbers(size, 50 + i));
   using scope = device.arena.scope();
   const sample = device.upload(start, shape);
   const state = new SolverState(scope, sample, plan);
+  const stepNoise = new StepNoise();
   let x: Float32Array = start;
   for (const [index, step] of plan.entries()) {
     const rec = new Recorder(device);
@@ -56,8 +64,8 @@ async function compare(plan: StepPlan[], run: Run, what: string): Promise<void> 
       outChannels,
       ...shape.slice(2),
     ]);
-    const noise = step.drawsNoise ? rec.upload(drawn.shift()!, shape) : undefined;
-    state.step(rec, step, output, { guidanceScale, noise });
+    const z = stepNoise.next(step, step.drawsNoise ? drawn.shift()! : undefined);
+    state.step(rec, step, output, { guidanceScale, noise: z && rec.upload(z, shape) });
     rec.submit();
     x = (await readAll(device, [sample]))[0] as Float32Array;
     assertClose(x, expected[index], 2e-5, `${what}, step ${index}`);
@@ -76,11 +84,54 @@ Deno.test("SolverState steps as the plan says, with one to three kept prediction
     await compare(planOf(8, { solver_order: order }), { shape: [2, 4, 8, 8] }, `order ${order}`);
     await compare(planOf(8, { solver_order: order }), { shape: [1, 3, 5, 7] }, `order ${order}, ragged`);
   }
-  const longest: StepPlan[] = planOf(6, { solver_order: 1 }).map((step, i) => ({
+});
+
+/** Steps of a sample that stays near where it is, changed by `change`. */
+function steady(count: number, change: (index: number) => Partial<StepPlan>): StepPlan[] {
+  return planOf(count, { solver_order: 1 }).map((step, index) => ({
     ...step,
-    history: [0.3, -0.2, 0.25, 0.1].slice(0, i + 1),
+    convert: { sample: 0.6, output: -0.5 },
+    sample: 0.8,
+    history: [0.3],
+    ...change(index),
   }));
-  await compare(longest, { shape: [1, 4, 3, 5] }, "four predictions");
+}
+
+Deno.test("SolverState reads three kept predictions of any age", async () => {
+  const all = (index: number) => ({ history: [0.3, -0.2, 0.25, 0.1].slice(0, index + 1) });
+  await compare(steady(6, all), { shape: [1, 4, 3, 5] }, "neighbours");
+  const old = [0.3, -0.2, 0, 0, 0, 0.25, 0, 0, 0, 0, 0, 0.1];
+  const sparse = (index: number) => ({ history: old.slice(0, index + 1) });
+  await compare(steady(26, sparse), { shape: [1, 4, 3, 5] }, "twelve back");
+  // Between reads, predictions must be kept all the same; factors of 0 at the end need no memory.
+  const rare = (index: number) => ({
+    history: index % 5 === 4 ? [0.3, 0, 0, -0.2, 0.25, 0, 0].slice(0, index + 1) : [0.3],
+  });
+  await compare(steady(12, (index) => index < 5 ? { history: [0.3] } : rare(index)), { shape: [2, 3, 2, 3] }, "rare");
+});
+
+Deno.test("SolverState adds the model's own output beside a clipped prediction", async () => {
+  const clip = { kind: "range", max: 0.7 } as const;
+  const plan = steady(5, (index) => ({ clip, rawOutput: index === 2 ? undefined : 0.4 - 0.1 * index }));
+  await compare(plan, { shape: [2, 4, 4, 6] }, "raw output");
+  await compare(plan, { shape: [2, 3, 5, 3], outChannels: 7, guidanceScale: 2.5 }, "guided");
+});
+
+Deno.test("SolverState scales noise by the variance in the channels behind the prediction", async () => {
+  for (const noiseScale of [{ kind: "exponential", slope: 0.7 }, { kind: "root" }] as const) {
+    const plan = steady(4, (index) => ({ noise: 0.5 - 0.1 * index, drawsNoise: true, noiseScale }));
+    await compare(plan, { shape: [2, 4, 4, 6], outChannels: 8 }, noiseScale.kind);
+    await compare(plan, { shape: [3, 3, 5, 3], outChannels: 7, guidanceScale: 2.5 }, `${noiseScale.kind}, guided`);
+  }
+});
+
+Deno.test("SolverState steps with noise that takes back the draw of the step before", async () => {
+  const plan = steady(4, (index) => ({
+    noise: 0.5,
+    drawsNoise: true,
+    ...(index > 0 && { previousNoise: -0.6 }),
+  }));
+  await compare(plan, { shape: [2, 4, 4, 6] }, "previous noise");
 });
 
 Deno.test("SolverState guides and drops the channels behind the prediction", async () => {
@@ -162,10 +213,19 @@ Deno.test("SolverState refuses outputs, noise and plans that do not fit", () => 
   assert.throws(() => state.step(rec, step, output, { guidanceScale: 2 }), ShapeError);
   assert.throws(() => state.step(rec, { ...step, noise: 1 }, output), UsageError);
   assert.throws(() => state.step(rec, { ...step, noise: 1 }, output, { noise: output }), ShapeError);
+  const scaled: SolverStepPlan = { ...step, noise: 1, noiseScale: { kind: "root" } };
+  assert.throws(() => state.step(rec, scaled, scope.tensor([2, 7, 3, 3]), { noise: sample }), (error) => {
+    return error instanceof UsageError && /must have 8 channels: f32\[2, 7, 3, 3\]/.test(error.message);
+  });
   assert.throws(() => state.step(rec, { ...step, history: [1, 1] }, output), UsageError);
   state.step(rec, step, output);
   state.step(rec, { ...step, history: [1, 1] }, output);
   assert.throws(() => state.step(rec, { ...step, history: [1, 1, 1] }, output), UsageError);
   assert.throws(() => new SolverState(scope, sample, [{ ...step, history: [1, 1] }]), UsageError);
+  assert.throws(() => new SolverState(scope, sample, [{ ...step, history: [] }]), UsageError);
+  const five = Array.from({ length: 5 }, (_, index) => ({ ...step, history: [1, 1, 1, 1, 1].slice(0, index + 1) }));
+  const long = new SolverState(scope, sample, five);
+  for (const plan of five.slice(0, 4)) long.step(rec, plan, output);
+  assert.throws(() => long.step(rec, five[4], output), /at most 3 of 4 kept ones: factors \[1, 1, 1, 1, 1\]/);
   assert.throws(() => new SolverState(scope, scope.tensor([4, 4]), [step]), ShapeError);
 });

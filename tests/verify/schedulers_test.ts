@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { joinPath, readJson } from "../../src/io/byte_source.ts";
+import { SCHEDULERS } from "../../src/schedulers/registry.ts";
 import { verifyFolder } from "../../src/verify/verify.ts";
 import { device } from "../_device.ts";
 import { assertVerifies, floats, FolderCopy, golden } from "../verify/_folders.ts";
@@ -16,6 +17,17 @@ Deno.test("DPMSolverMultistepScheduler and its kernel match diffusers at every s
     const numbered = Array.from({ length: steps }, (_, i) => `out.${String(i).padStart(3, "0")}`);
     assert.deepEqual(rows, ["init_noise_sigma", "timesteps", "sigmas", ...numbered, "add.out"], name);
   }
+});
+
+Deno.test("every scheduler and its kernel match diffusers at every recorded step", async () => {
+  const folder = golden("schedulers");
+  const { outputs } = await assertVerifies(folder, { device });
+  const index = await readJson(joinPath(folder, "index.json")) as Record<string, { scheduler: string }>;
+  const last = Object.keys(index).map((name) => outputs.findLast((row) => row.name.startsWith(`${name}/out.`)));
+  assert.ok(last.every((row) => row !== undefined));
+  const diffusers = Object.keys(SCHEDULERS).filter((name) => !["DPMS", "IDDPM", "SASolverSampler"].includes(name));
+  const covered = new Set(Object.values(index).map(({ scheduler }) => scheduler));
+  assert.deepEqual(diffusers.filter((name) => !covered.has(name)), ["DPMSolverMultistepScheduler"]);
 });
 
 /** A copy with few of the runs, changed by `work`. */

@@ -33,6 +33,7 @@ export interface ResolveOptions extends Partial<HubSettings> {
  * Finds a model: a path or URL is itself, and `org/name` is looked up in the cache and downloaded where something is missing.
  *
  * @returns A folder, or in a browser the model's URL on the hub.
+ * @throws {UsageError} when it is no folder, URL or name.
  * @throws {DownloadError} when it is not there, cannot be reached, or cannot be stored.
  * @throws {UsageError} when the revision or a file that was asked for cannot be.
  * @example
@@ -50,7 +51,7 @@ export async function resolveModel(idOrFolder: string, options: ResolveOptions =
   }
   if (await exists(idOrFolder)) return idOrFolder;
   if (!isModelId(idOrFolder)) {
-    throw new DownloadError(
+    throw new UsageError(
       `Cannot find model ${idOrFolder} as it must be a folder, a URL, or org/name on the hub: nothing is there`,
     );
   }

@@ -38,7 +38,8 @@ export interface ScoreBias {
 
 /** Tokens that attend to each other. */
 export class SelfAttention {
-  readonly #qkv: Linear;
+  /** Queries, keys and values: by one product side by side, or by one each. */
+  readonly #qkv: Linear[];
   readonly #out: Linear;
 
   /** @param name The checkpoint's prefix: `transformer_blocks.0.attn1`. */
@@ -51,7 +52,9 @@ export class SelfAttention {
     const inner = shape.heads * shape.headWidth;
     const { bias, outBias = bias } = shape;
     const prefixes = [names.query, names.key, names.value].map((part) => `${name}.${part}`);
-    this.#qkv = new Linear(parameters, prefixes, shape.width, inner, { bias });
+    // A single wide head is fastest as plain products of dense matrices; many heads gain from one product.
+    const groups = shape.heads === 1 ? prefixes.map((prefix) => [prefix]) : [prefixes];
+    this.#qkv = groups.map((group) => new Linear(parameters, group, shape.width, inner, { bias }));
     this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias });
   }
 
@@ -64,9 +67,11 @@ export class SelfAttention {
     return rec.scoped(() => {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, tokens] = x.shape;
-      const tensor = this.#qkv.forward(rec, x);
-      const stride = 3 * heads * headWidth;
-      const [q, k, v] = [0, 1, 2].map((part) => ({ tensor, stride, offset: part * heads * headWidth }));
+      const inner = heads * headWidth;
+      const made = this.#qkv.map((linear) => linear.forward(rec, x));
+      const [q, k, v] = made.length === 3
+        ? made.map((tensor) => ({ tensor, stride: inner, offset: 0 }))
+        : [0, 1, 2].map((part) => ({ tensor: made[0], stride: 3 * inner, offset: part * inner }));
       const options = { batch, heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
       return this.#out.forward(rec, attention(rec, q, k, v, options), out);
     });

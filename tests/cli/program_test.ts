@@ -57,7 +57,10 @@ Deno.test("runProgram() exits 2 with one line when its arguments are wrong", asy
     [["generate", "x", "--backend", "cuda"], /deno, dawn, auto/],
     [["generate", "x", "--scheduler", "heunn"], /DPMSolverMultistepScheduler, dpm, dpm\+\+, dpm-karras, dpm-sde/],
     [["generate", "x", "--out", "x.jpg"], /PNG/],
-    [["generate", "x", "--model", "/nonexistent"], /no model_index\.json; give --model its folder or URL/],
+    [
+      ["generate", "x", "--model", "/nonexistent"],
+      /must be a folder, a URL, or org\/name on the hub: nothing is there/,
+    ],
     [["verify"], /missing required argument 'dir'/],
     [["verify", "/nonexistent/folder"], /nothing is there/],
     [["verify", ".", "--tolerance", "-1"], /a number from 0 on/],

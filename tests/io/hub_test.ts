@@ -201,7 +201,7 @@ Deno.test("resolveModel() leaves folders and URLs as they are", async () => {
     assert.equal(await resolveModel(place, options), place);
   }
   await assert.rejects(resolveModel(`${folder.path}/gone`, options), (error) => {
-    return error instanceof DownloadError && /must be a folder, a URL, or org\/name on the hub/.test(error.message);
+    return error instanceof UsageError && /must be a folder, a URL, or org\/name on the hub/.test(error.message);
   });
   await assert.rejects(resolveModel(ID, options), /Cannot take org\/name/);
 });

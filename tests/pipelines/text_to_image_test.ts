@@ -2,6 +2,7 @@
 // with diffusers' in pixart_sigma_golden_test.ts.
 
 import assert from "node:assert/strict";
+import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
 import { NumericError, UsageError, WeightsError } from "../../src/errors.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { decodePng } from "../../src/io/image.ts";
@@ -259,6 +260,30 @@ Deno.test("PixArtAlphaPipeline paints from the same parts with its own limits", 
   const alpha = new PixArtAlphaPipeline(pipe.components);
   const { output } = await alpha.generate(APPLE, { ...FEW, outputType: "latent" });
   assert.ok(relativeL2(output!.data, await latentsOf(APPLE, {})) < 1e-6);
+});
+
+Deno.test("generate() paints at the nearest trained size, then resizes and crops to what was asked for", async () => {
+  const { tokenizer, textEncoder, vae, scheduler } = pipe.components;
+  const folder = await Deno.makeTempDir();
+  try {
+    const place = new URL("transformer/", DEFAULT_MODEL);
+    const config = JSON.parse(await Deno.readTextFile(new URL("config.json", place)));
+    const weights = "diffusion_pytorch_model.safetensors";
+    await Deno.copyFile(new URL(weights, place), `${folder}/${weights}`);
+    await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify({ ...config, sample_size: 32 }));
+    using transformer = await PixArtTransformer2DModel.fromPretrained(folder, { device });
+    const binned = new PixArtSigmaPipeline({ tokenizer, textEncoder, vae, scheduler, transformer });
+    const options = { seed: 0, numInferenceSteps: 1, height: 152, width: 296 };
+    const { images: [image] } = await binned.generate(APPLE, options);
+    assert.deepEqual([image.width, image.height], [296, 152]);
+    // 152 / 296 is nearest to the bin 0.52, whose picture is 176 x 336.
+    const { output } = await binned.generate(APPLE, { ...options, outputType: "latent" });
+    assert.deepEqual(output!.shape, [1, 4, 44, 84]);
+    const plain = await binned.generate(APPLE, { ...options, outputType: "latent", useResolutionBinning: false });
+    assert.deepEqual(plain.output!.shape, [1, 4, 38, 74]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("fromPretrained() leaves nothing allocated when a component is missing", async () => {

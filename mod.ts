@@ -26,6 +26,8 @@ export { type DType, type HostArray, Tensor } from "./src/gpu/tensor.ts";
 
 export { bytesOf, type ByteSource, openBytes } from "./src/io/byte_source.ts";
 export { openWeights } from "./src/io/checkpoint_folder.ts";
+export { downloadModel, resolveModel } from "./src/io/hub.ts";
+export { openWeightsFile } from "./src/io/open_weights_file.ts";
 export { decodePng, Image } from "./src/io/image.ts";
 export { encodeSafetensors, openSafetensors } from "./src/io/safetensors.ts";
 export { readFloats, type WeightSource } from "./src/io/weights.ts";
@@ -41,6 +43,22 @@ export { PixArtTransformer2DModel, type TransformerInputs } from "./src/dit/tran
 export { AutoencoderKL } from "./src/vae/autoencoder.ts";
 export { type Tiling } from "./src/vae/tiling.ts";
 export { type DPMSolverMultistepConfig, DPMSolverMultistepScheduler } from "./src/schedulers/dpm_solver_multistep.ts";
+export { DDIMScheduler } from "./src/schedulers/ddim.ts";
+export { DDPMScheduler } from "./src/schedulers/ddpm.ts";
+export { DEISMultistepScheduler } from "./src/schedulers/deis_multistep.ts";
+export { DPMS } from "./src/schedulers/original_dpms.ts";
+export { DPMSolverSinglestepScheduler } from "./src/schedulers/dpm_solver_singlestep.ts";
+export { EulerAncestralDiscreteScheduler } from "./src/schedulers/euler_ancestral_discrete.ts";
+export { EulerDiscreteScheduler } from "./src/schedulers/euler_discrete.ts";
+export { HeunDiscreteScheduler } from "./src/schedulers/heun_discrete.ts";
+export { IDDPM } from "./src/schedulers/original_iddpm.ts";
+export { LCMScheduler } from "./src/schedulers/lcm.ts";
+export { LMSDiscreteScheduler } from "./src/schedulers/lms_discrete.ts";
+export { PNDMScheduler } from "./src/schedulers/pndm.ts";
+export { SASolverSampler } from "./src/schedulers/original_sa_solver.ts";
+export { SASolverScheduler } from "./src/schedulers/sa_solver.ts";
+export { UniPCMultistepScheduler } from "./src/schedulers/unipc_multistep.ts";
+export { schedulerFromConfig, SCHEDULERS } from "./src/schedulers/registry.ts";
 export { type Scheduler, type StepPlan } from "./src/schedulers/scheduler.ts";
 
 export { type PipelineComponents, type PipelineLoadOptions } from "./src/pipelines/components.ts";
@@ -54,4 +72,8 @@ export {
 export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
 export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";
 export { type EncodedPrompt, type EncodePromptOptions } from "./src/pipelines/prompt_encoding.ts";
+export { convertModel } from "./src/checkpoints/convert.ts";
+export { describeModel } from "./src/checkpoints/describe_model.ts";
+export { makeRandom } from "./src/checkpoints/make_random.ts";
+export { mergeModels } from "./src/checkpoints/merge.ts";
 export { verifyFolder, type VerifyReport } from "./src/verify/verify.ts";

@@ -120,25 +120,59 @@ async function runTests(args: string[]): Promise<number> {
   // The launcher names the lock: Dawn's package is in none that every machine fetches.
   const base = join(root, "deno.lock");
   const lock = Deno.env.get("PIXART_LOCK") ?? base;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["test", "-A", "--no-check", "--quiet", "--config", join(root, "deno.json")],
-      `--lock=${lock}`,
-      ...(Deno.env.get("CI") && lock === base && exists(base) ? ["--frozen"] : []),
-      ...(values["fail-fast"] ? ["--fail-fast"] : []),
-      ...(words.length > 0 ? ["--filter", words[0]] : []),
-      ...(paths.length > 0 ? paths : [tests]),
-    ],
-    cwd: root,
-    env: {
-      ...(values.backend === undefined ? {} : { PIXART_BACKEND: values.backend }),
-      ...(out.isTerminal() ? {} : { NO_COLOR: "1" }),
-    },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
+  const flags = [
+    ...["test", "-A", "--no-check", "--quiet", "--config", join(root, "deno.json"), `--lock=${lock}`],
+    ...(Deno.env.get("CI") && lock === base && exists(base) ? ["--frozen"] : []),
+    ...(values["fail-fast"] ? ["--fail-fast"] : []),
+    ...(words.length > 0 ? ["--filter", words[0]] : []),
+  ];
+  const env = {
+    ...(values.backend === undefined ? {} : { PIXART_BACKEND: values.backend }),
+    ...(out.isTerminal() ? {} : { NO_COLOR: "1" }),
+  };
+  const total: Tally = { passed: 0, failed: 0, ignored: 0, failures: [] };
+  // Each file in a process of its own: lavapipe now and then aborts while a process ends, and must not take other tests along.
+  for (const file of testFiles(paths.length > 0 ? paths : [tests])) {
+    const tally = await runFile(file, flags, env, out);
+    total.passed += tally.passed;
+    total.failed += tally.failed;
+    total.ignored += tally.ignored;
+    total.failures.push(...tally.failures);
+    if (values["fail-fast"] && tally.failed > 0) break;
+  }
+  if (words.length > 0 && total.passed + total.failed + total.ignored === 0) {
+    console.error(`pixart: Cannot find a test as its file or name must have "${words[0]}": none has`);
+    return 2;
+  }
+  if (values.json) {
+    const seconds = Math.round(performance.now() - started) / 1000;
+    console.log(JSON.stringify({ ...total, failures: [...new Set(total.failures)], seconds }));
+  }
+  (values.json ? console.error : console.log)(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed > 0 ? 1 : 0;
+}
 
+/** The test files at and below some paths, in order. */
+function testFiles(paths: readonly string[]): string[] {
+  const found = paths.flatMap((path): string[] => {
+    if (!Deno.statSync(path).isDirectory) return [path];
+    const entries = [...Deno.readDirSync(path)].filter(({ isDirectory, name }) =>
+      isDirectory || /_test\.ts$/.test(name)
+    );
+    return testFiles(entries.map(({ name }) => join(path, name)).sort());
+  });
+  return [...new Set(found)];
+}
+
+/** Runs one file and streams what `deno test` prints; a run without a summary counts as one failed test. */
+async function runFile(
+  file: string,
+  flags: readonly string[],
+  env: Record<string, string>,
+  out: typeof Deno.stdout,
+): Promise<Tally> {
+  const options = { cwd: root, env, stdin: "null", stdout: "piped", stderr: "inherit" } as const;
+  const child = new Deno.Command(Deno.execPath(), { args: [...flags, file], ...options }).spawn();
   const tally: Tally = { passed: 0, failed: 0, ignored: 0, failures: [] };
   let complete = false;
   let rest = "";
@@ -153,25 +187,15 @@ async function runTests(args: string[]): Promise<number> {
     }
   }
   const { code, signal } = await child.status;
-
-  if (complete && words.length > 0 && tally.passed + tally.failed + tally.ignored === 0) {
-    console.error(`pixart: Cannot find a test as its file or name must have "${words[0]}": none has`);
-    return 2;
-  }
-  if (!complete) {
+  const aborted = signal === "SIGABRT" || code === 134;
+  if (complete && aborted && tally.failed === 0) {
+    console.error(`pixart: the GPU driver aborted while ${basename(file)} ended, after all of its tests were counted`);
+  } else if (!complete || (code !== 0 && tally.failed === 0)) {
     tally.failed++;
-    console.error(`pixart: ${basename(Deno.execPath())} test ended early with ${signal ?? `exit status ${code}`}`);
+    tally.failures.push(basename(file));
+    console.error(`pixart: ${basename(file)} ended early with ${signal ?? `exit status ${code}`}`);
   }
-  // lavapipe now and then aborts while the process ends, after every test has passed and was counted: that is no failed test.
-  const aborted = complete && tally.failed === 0 && (signal === "SIGABRT" || code === 134);
-  if (aborted) console.error("pixart: the GPU driver aborted while the process ended, after all tests were counted");
-  const failed = tally.failed > 0 || (code !== 0 && !aborted);
-  if (values.json) {
-    const seconds = Math.round(performance.now() - started) / 1000;
-    console.log(JSON.stringify({ ...tally, failures: [...new Set(tally.failures)], seconds }));
-  }
-  (values.json ? console.error : console.log)(`${tally.passed} passed, ${tally.failed} failed`);
-  return failed ? code || 1 : 0;
+  return tally;
 }
 
 if (import.meta.main) Deno.exit(await runTests(Deno.args));

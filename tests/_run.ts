@@ -26,6 +26,8 @@ interface Tally {
   failed: number;
   ignored: number;
   failures: string[];
+  /** How many tests were announced. */
+  announced: number;
 }
 
 /**
@@ -43,6 +45,8 @@ export function tallyLine(line: string, tally: Tally): boolean {
     tally.ignored = Number(summary[3] ?? 0);
     return true;
   }
+  const announced = /^running (\d+) tests? from /.exec(line);
+  if (announced) tally.announced += Number(announced[1]);
   if (/^\S.* \.\.\. ok \(\d/.test(line)) tally.passed++;
   const failure = /^(\S.*) \.\.\. FAILED|^Uncaught error from (\S+) FAILED/.exec(line);
   if (failure) {
@@ -130,7 +134,7 @@ async function runTests(args: string[]): Promise<number> {
     ...(values.backend === undefined ? {} : { PIXART_BACKEND: values.backend }),
     ...(out.isTerminal() ? {} : { NO_COLOR: "1" }),
   };
-  const total: Tally = { passed: 0, failed: 0, ignored: 0, failures: [] };
+  const total: Tally = { passed: 0, failed: 0, ignored: 0, failures: [], announced: 0 };
   // Each file in a process of its own: lavapipe now and then aborts while a process ends, and must not take other tests along.
   for (const file of testFiles(paths.length > 0 ? paths : [tests])) {
     const tally = await runFile(file, flags, env, out);
@@ -173,7 +177,7 @@ async function runFile(
 ): Promise<Tally> {
   const options = { cwd: root, env, stdin: "null", stdout: "piped", stderr: "inherit" } as const;
   const child = new Deno.Command(Deno.execPath(), { args: [...flags, file], ...options }).spawn();
-  const tally: Tally = { passed: 0, failed: 0, ignored: 0, failures: [] };
+  const tally: Tally = { passed: 0, failed: 0, ignored: 0, failures: [], announced: 0 };
   let complete = false;
   let rest = "";
   const decoder = new TextDecoder();
@@ -188,7 +192,8 @@ async function runFile(
   }
   const { code, signal } = await child.status;
   const aborted = signal === "SIGABRT" || code === 134;
-  if (complete && aborted && tally.failed === 0) {
+  const allPassed = tally.failed === 0 && tally.passed + tally.ignored >= tally.announced && tally.announced > 0;
+  if (aborted && (complete ? tally.failed === 0 : allPassed)) {
     console.error(`pixart: the GPU driver aborted while ${basename(file)} ended, after all of its tests were counted`);
   } else if (!complete || (code !== 0 && tally.failed === 0)) {
     tally.failed++;

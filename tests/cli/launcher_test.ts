@@ -277,7 +277,7 @@ Deno.test("pixart tells a missing network in one line when npm packages cannot b
 });
 
 Deno.test("tallyLine() counts tests one by one and lets the summary overrule", () => {
-  const tally = { passed: 0, failed: 0, ignored: 0, failures: [] };
+  const tally = { passed: 0, failed: 0, ignored: 0, failures: [], announced: 0 };
   const lines = [
     "running 3 tests from ./tests/a_test.ts",
     "a() works when b ... ok (1ms)",
@@ -286,7 +286,13 @@ Deno.test("tallyLine() counts tests one by one and lets the summary overrule", (
     "Uncaught error from ./tests/c_test.ts FAILED",
   ];
   assert.ok(lines.every((line) => !tallyLine(line, tally)));
-  assert.deepEqual(tally, { passed: 1, failed: 2, ignored: 0, failures: ["b() fails", "./tests/c_test.ts"] });
+  assert.deepEqual(tally, {
+    passed: 1,
+    failed: 2,
+    ignored: 0,
+    failures: ["b() fails", "./tests/c_test.ts"],
+    announced: 3,
+  });
   assert.ok(tallyLine("FAILED | 12 passed (3 steps) | 2 failed | 1 ignored | 5 filtered out (1m2s)", tally));
   assert.deepEqual([tally.passed, tally.failed, tally.ignored], [12, 2, 1]);
 });

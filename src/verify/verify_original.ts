@@ -4,16 +4,18 @@
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { compareFloats, notCompared, type OutputReport } from "./compare.ts";
 import { Reference } from "./reference.ts";
-import { compute, type VerifyRun } from "./run.ts";
+import type { VerifyRun } from "./run.ts";
+import { runTransformer } from "./verify_transformer.ts";
 
 /** Runs a PixArtMS or PixArt on recorded latents x [B, 4, h, w], captions y [B, 1, L, C], masks [B, 1, 1, L] and times [B]. */
 export async function verifyOriginal(run: VerifyRun): Promise<OutputReport[]> {
   using io = await Reference.open(run.folder);
   const outputs = io.outputs();
   const latents = await io.floats("in.x", 4);
-  const { data: caption, shape: [batch, , tokens, channels] } = await io.floats("in.y", 4);
+  const { data, shape: [batch, , tokens, channels] } = await io.floats("in.y", 4);
+  const caption = { data, shape: [batch, tokens, channels] };
   const mask = io.has("in.mask") ? await io.floats("in.mask", 4) : undefined;
-  const { data: timestep } = await io.floats("in.timestep", 1);
+  const timestep = await io.floats("in.timestep", 1);
   const device = await run.device();
   run.progress("loading the transformer");
   using model = await PixArtTransformer2DModel.fromPretrained(run.folder, {
@@ -21,17 +23,8 @@ export async function verifyOriginal(run: VerifyRun): Promise<OutputReport[]> {
     dtype: run.dtype,
     signal: run.signal,
   });
-  const micro = model.config.useAdditionalConditions ? await sizeConditions(io) : undefined;
   run.progress("running the transformer");
-  const [x] = await compute(device, (rec) => [
-    model.forward(rec, {
-      hiddenStates: rec.upload(latents.data, latents.shape),
-      timestep: Array.from(timestep),
-      encoderHiddenStates: rec.upload(caption, [batch, tokens, channels]),
-      encoderAttentionMask: mask?.data,
-      addedCondKwargs: micro,
-    }),
-  ]);
+  const x = await runTransformer(device, model, io, { latents, caption, mask, timestep }, "in.img_hw");
   const rows: OutputReport[] = [];
   for (const name of outputs) {
     rows.push(
@@ -41,14 +34,4 @@ export async function verifyOriginal(run: VerifyRun): Promise<OutputReport[]> {
     );
   }
   return rows;
-}
-
-async function sizeConditions(io: Reference) {
-  const { data: sizes } = await io.floats("in.img_hw", 2);
-  const { data: ratios } = await io.floats("in.aspect_ratio");
-  const resolution = Array.from(
-    { length: sizes.length / 2 },
-    (_, i): [number, number] => [sizes[2 * i], sizes[2 * i + 1]],
-  );
-  return { resolution, aspectRatio: Array.from(ratios) };
 }

@@ -25,14 +25,19 @@ export async function readInputs(io: Reference): Promise<RecordedInputs> {
   };
 }
 
-/** Runs a transformer on recorded inputs, to its output [B, 4 or 8, h, w]; size conditions are read where it has them. */
+/**
+ * Runs a transformer on recorded inputs, to its output [B, 4 or 8, h, w]; size conditions are read where it has them.
+ *
+ * @param sizes The name of the recorded heights and widths.
+ */
 export async function runTransformer(
   device: Device,
   model: PixArtTransformer2DModel,
   io: Reference,
   { latents, caption, mask, timestep }: RecordedInputs,
+  sizes = "in.resolution",
 ): Promise<HostTensor> {
-  const micro = model.config.useAdditionalConditions ? await sizeConditions(io) : undefined;
+  const micro = model.config.useAdditionalConditions ? await sizeConditions(io, sizes) : undefined;
   const [sample] = await compute(device, (rec) => [
     model.forward(rec, {
       hiddenStates: rec.upload(latents.data, latents.shape),
@@ -70,8 +75,8 @@ export async function verifyTransformer(run: VerifyRun): Promise<OutputReport[]>
   return rows;
 }
 
-async function sizeConditions(io: Reference) {
-  const { data: sizes } = await io.floats("in.resolution", 2);
+async function sizeConditions(io: Reference, name: string) {
+  const { data: sizes } = await io.floats(name, 2);
   const { data: ratios } = await io.floats("in.aspect_ratio");
   const resolution = Array.from(
     { length: sizes.length / 2 },

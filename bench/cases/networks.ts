@@ -1,0 +1,152 @@
+// Whole networks with random weights of the released extents: one guided step of the transformer, blocks of T5-XXL, the VAE's decoder.
+
+import { autoencoderTensors, t5Tensors, transformerTensors } from "../../src/checkpoints/random_tensors.ts";
+import { RandomWeights } from "../../src/checkpoints/random_weights.ts";
+import { realModel } from "../../src/checkpoints/real_models.ts";
+import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { Recorder } from "../../src/gpu/recorder.ts";
+import { T5EncoderModel } from "../../src/text/t5_encoder.ts";
+import { parseT5Config } from "../../src/text/t5_config.ts";
+import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
+import { type AutoencoderConfig, parseAutoencoderConfig } from "../../src/vae/config.ts";
+import { numbers } from "../../tests/_reference.ts";
+import type { Case } from "../case.ts";
+import { blockFlops, CAPTION } from "./block.ts";
+
+const bytesOf = (tensors: readonly { shape: readonly number[] }[], each: number) =>
+  tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, each), 0);
+
+/** What stands for a network's kernels, which are many. */
+const variantOf = (device: Device) => device.subgroupSize === 8 ? "wide" : "chosen";
+
+/** One step with guidance: two samples in one batch; caption and times were encoded before, once a picture. */
+function stepCase(size: number): Case {
+  const { transformer: config } = realModel(`sigma-${size}`);
+  if (!config) throw new Error(`sigma-${size} is no transformer`);
+  const tensors = transformerTensors(config);
+  const side = size / 8, tokens = (side / 2) ** 2;
+  return {
+    op: "step",
+    shape: `Σ XL/2 ${size} px, batch 2`,
+    dtype: "f16",
+    words: ["networks", String(size)],
+    flops: 2 * config.numLayers * blockFlops(tokens, false),
+    bytes: bytesOf(tensors, 2),
+    tolerance: 2e-2,
+    large: size > 256,
+    async open(device) {
+      using source = new RandomWeights("a random transformer", tensors, 1, "F16");
+      const model = await PixArtTransformer2DModel.fromWeights(device, config, source, { dtype: "f16" });
+      const embeds = device.upload(numbers(2 * CAPTION * 4096, 1, 0.1), [2, CAPTION, 4096]);
+      const latents = device.upload(numbers(4 * side * side, 2, 1.7), [1, 4, side, side]);
+      const kept = device.arena.scope();
+      const rec = new Recorder(device).within(kept);
+      const caption = model.encodeCaption(rec, embeds);
+      const times = model.encodeTimes(rec, [500]);
+      rec.submit();
+      await device.settle();
+      return {
+        variant: variantOf(device),
+        record: (rec) => model.predict(rec, latents, caption, times, { row: 0, channels: 4 }),
+        [Symbol.dispose]() {
+          kept.dispose();
+          for (const each of [embeds, latents, model]) each.dispose();
+          device.arena.trim();
+        },
+      };
+    },
+    peer: { kind: "step", extents: { tokens, blocks: config.numLayers, batch: 2 } },
+  };
+}
+
+/** Some of the 24 blocks, whose weights are more than any cache holds; all blocks are alike. */
+function t5Case(blocks: number): Case {
+  const { json } = realModel("t5-xxl");
+  const config = { ...parseT5Config({ ...json, vocab_size: 512 }), numLayers: blocks };
+  const tensors = t5Tensors(config);
+  const { dModel, dFf } = config;
+  return {
+    op: "t5",
+    shape: `XXL, ${blocks} of 24 blocks, ${CAPTION} tokens`,
+    dtype: "f16",
+    words: ["networks"],
+    flops: blocks * (2 * CAPTION * dModel * (4 * dModel + 3 * dFf) + 4 * CAPTION * CAPTION * dModel),
+    bytes: bytesOf(tensors, 2),
+    tolerance: 1e-2,
+    large: blocks > 1,
+    async open(device) {
+      const source = new RandomWeights("a random T5", tensors, 1, "F16");
+      const model = await T5EncoderModel.fromWeights(device, config, source, { dtype: "f16" });
+      const ids = Array.from({ length: CAPTION }, (_, i) => (i * 37) % 512);
+      const rows = await model.embeddingRows(ids);
+      const mask = ids.map((_, i) => i < 120 ? 1 : 0);
+      return {
+        variant: variantOf(device),
+        record: (rec) => model.forward(rec, rows, 1, mask),
+        [Symbol.dispose]() {
+          model.dispose();
+          device.arena.trim();
+        },
+      };
+    },
+    peer: { kind: "t5", extents: { tokens: CAPTION, blocks } },
+  };
+}
+
+/** Operations of decoding h x w latents. */
+function decodeFlops(config: AutoencoderConfig, side: number): number {
+  const { blockOutChannels, layersPerBlock, latentChannels, outChannels } = config;
+  const conv = (pixels: number, from: number, to: number, taps = 9) => 2 * pixels * taps * from * to;
+  const resnet = (pixels: number, from: number, to: number) =>
+    conv(pixels, from, to) + conv(pixels, to, to) + (from === to ? 0 : conv(pixels, from, to, 1));
+  let pixels = side * side, width = blockOutChannels[blockOutChannels.length - 1];
+  let flops = conv(pixels, latentChannels, width) + 2 * resnet(pixels, width, width);
+  flops += 4 * conv(pixels, width, width, 1) + 4 * pixels * pixels * width;
+  blockOutChannels.toReversed().forEach((next, i) => {
+    for (let j = 0; j <= layersPerBlock; j++, width = next) flops += resnet(pixels, width, next);
+    if (i === blockOutChannels.length - 1) return;
+    pixels *= 4;
+    flops += conv(pixels, width, width);
+  });
+  return flops + conv(pixels, width, outChannels);
+}
+
+function vaeCase(size: number): Case {
+  const { json } = realModel("sdxl-vae");
+  const config = parseAutoencoderConfig(json);
+  const tensors = autoencoderTensors(config);
+  const side = size / 8;
+  return {
+    op: "vae",
+    shape: `SDXL decode ${size} px`,
+    dtype: "f16",
+    words: ["networks", String(size)],
+    flops: decodeFlops(config, side),
+    bytes: bytesOf(tensors.filter(({ name }) => name.startsWith("decoder.")), 2) + 4 * 3 * size * size,
+    tolerance: 1e-2,
+    large: size > 256,
+    async open(device) {
+      using source = new RandomWeights("a random autoencoder", tensors, 1, "F16");
+      const model = await AutoencoderKL.fromWeights(device, config, source, { dtype: "f16" });
+      const latents = device.upload(numbers(4 * side * side, 1, 1.7), [1, 4, side, side]);
+      const tiling = model.fitsWhole(1, size, size) ? undefined : model.defaultTiling;
+      return {
+        variant: variantOf(device) + (tiling ? ", tiled" : ""),
+        record: (rec) => model.decode(rec, latents, { tiling }),
+        [Symbol.dispose]() {
+          for (const each of [latents, model]) each.dispose();
+          device.arena.trim();
+        },
+      };
+    },
+    peer: { kind: "vae", extents: { side } },
+  };
+}
+
+/** All of them. */
+export const networkCases: readonly Case[] = [
+  ...[256, 512, 1024].map(stepCase),
+  ...[1, 4].map(t5Case),
+  ...[256, 512, 1024].map(vaeCase),
+];

@@ -1,0 +1,121 @@
+// One case on one or two devices: the kernels that need no features beside those that this device gets. In: a case. Out: its rows,
+// and what a peer's result is compared with.
+
+import { Device } from "../src/gpu/device.ts";
+import { read } from "../src/gpu/readback.ts";
+import { Recorder } from "../src/gpu/recorder.ts";
+import { relativeL2 } from "../tests/_reference.ts";
+import type { Case, Opened, Sample } from "./case.ts";
+import { spreadPlaces } from "./case.ts";
+import { floorMs } from "./ceiling.ts";
+import { type GpuTiming, timeWork } from "./gpu_clock.ts";
+import { PATIENCE } from "./measure.ts";
+import type { Ceilings, Row } from "./report.ts";
+
+/** The devices of a run, and what is known of them. */
+export interface Arena {
+  chosen: Device;
+  /** The same adapter without optional features: what it gets is the portable kernels. */
+  portable: Device;
+  ceilings: Ceilings;
+  software: boolean;
+  signal: AbortSignal;
+}
+
+/** What became of a case. */
+export interface Contest {
+  rows: Row[];
+  /** What any other contestant must compute. */
+  reference?: Sample;
+  /** The timing of the kernels that this device gets, with what the host did. */
+  chosen?: GpuTiming;
+}
+
+/** Operations above which a CPU is spared the portable kernel, and above which even where it is the reference. */
+const SPARED_FLOPS = 6e9, SPARED_REFERENCE_FLOPS = 6e10;
+
+function wantsPortable({ flops, expected }: Case, software: boolean): boolean {
+  return !software || flops <= (expected ? SPARED_FLOPS : SPARED_REFERENCE_FLOPS);
+}
+
+/** Opens both devices of a run. */
+export async function openDevices(backend?: "deno" | "dawn" | "auto"): Promise<{ chosen: Device; portable: Device }> {
+  const chosen = await Device.open({ backend });
+  const portable = await Device.open({
+    ...(chosen.entry.backend === "dawn" ? { backend: "dawn" as const } : { backend: "deno" as const }),
+    features: ["timestamp-query"],
+  });
+  return { chosen, portable };
+}
+
+/** The row of a case, as yet without a result. */
+export function emptyRow({ op, shape, dtype, flops, bytes }: Case, kind: Row["kind"], name: string): Row {
+  return { op, shape, dtype, name, kind, flops, bytes, ok: false };
+}
+
+/** Puts a timing into a row, and says how much of the ceilings it reached. */
+export function withTiming(row: Row, timing: Row["timing"], ceilings: Ceilings): Row {
+  if (!timing) return row;
+  const { minMs, medianMs, spread, rounds, repetitions, clock } = timing;
+  const floor = floorMs(ceilings, row.flops, row.bytes);
+  const kept = { minMs, medianMs, spread, rounds, repetitions, clock };
+  return { ...row, timing: kept, floorMs: floor, share: floor / minMs };
+}
+
+/** Runs it once, and takes a sample of a result that must be numbers throughout. */
+async function firstRun(device: Device, opened: Opened, places?: Uint32Array): Promise<Sample> {
+  const rec = new Recorder(device);
+  using _scope = rec.scope();
+  const result = opened.record(rec);
+  rec.submit();
+  const numbers = await read(device, result);
+  if (!numbers.every(Number.isFinite)) throw new Error("the result holds numbers that are not finite");
+  if (numbers.every((value) => value === numbers[0])) throw new Error("the result is the same number throughout");
+  const taken = places ?? spreadPlaces(numbers.length, 2000);
+  return { places: taken, values: Float32Array.from(taken, (place) => numbers[place]) };
+}
+
+/** Measures a case. A contestant that fails becomes a row that says why. */
+export async function contest(each: Case, arena: Arena): Promise<Contest> {
+  const { ceilings, software, signal } = arena;
+  const result: Contest = { rows: [], reference: each.expected?.() };
+  const contestants: ["portable" | "chosen", Device][] = [
+    ...(wantsPortable(each, software) ? [["portable", arena.portable] as ["portable", Device]] : []),
+    ["chosen", arena.chosen],
+  ];
+  for (const [kind, device] of contestants) {
+    signal.throwIfAborted();
+    let row = emptyRow(each, kind, kind);
+    try {
+      using opened = await each.open(device);
+      if (kind === "chosen") row.name = opened.variant;
+      if (kind === "chosen" && row.name === "portable" && result.rows.length > 0) continue; // the same kernel again
+      const values = await firstRun(device, opened, result.reference?.places);
+      if (result.reference) {
+        row.error = relativeL2(values.values, result.reference.values);
+        row.ok = row.error <= each.tolerance;
+        if (!row.ok) row.note = `wrong: off by ${row.error.toExponential(1)}, and ${each.tolerance} may be`;
+      } else {
+        result.reference = values;
+        row.ok = true;
+        row.note = kind === "portable" ? "the reference" : "compared with nothing: the portable kernels take too long";
+      }
+      // Kernels that are only the reference need no second look.
+      const patience = software && kind === "portable" ? { ...PATIENCE, budgetMs: 1000, atLeast: 2 } : PATIENCE;
+      const timing = await timeWork(device, (rec) => opened.record(rec), {
+        emptyMs: ceilings.roundTripMs,
+        patience,
+        signal,
+      });
+      row = withTiming(row, timing, ceilings);
+      if (kind === "chosen") result.chosen = timing;
+    } catch (error) {
+      signal.throwIfAborted();
+      row.ok = false;
+      row.note = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    }
+    device.arena.trim();
+    result.rows.push(row);
+  }
+  return result;
+}

@@ -1,0 +1,46 @@
+// Where the bench runs. In: a device. Out: what its adapter, its driver and the machine say of themselves; the commit of the checkout.
+
+import { fileURLToPath } from "node:url";
+import { driverOf, findVulkan } from "../src/cli/vulkan_drivers.ts";
+import type { Device } from "../src/gpu/device.ts";
+import type { Machine } from "./report.ts";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+/** Describes the machine. */
+export function describeMachine(device: Device): Machine {
+  const { vendor, architecture, isFallbackAdapter } = device.adapter.info;
+  const driver = driverOf(device.description, findVulkan()?.drivers ?? []);
+  return {
+    device: device.description,
+    vendor,
+    architecture,
+    backend: device.entry.backend,
+    driver: driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : "",
+    software: isFallbackAdapter || /llvmpipe|swiftshader/i.test(device.description),
+    features: [...device.features].filter((name) => /subgroup|f16|timestamp/.test(name)).sort(),
+    subgroupSize: device.subgroupSize,
+    os: `${Deno.build.os} ${Deno.build.arch}`,
+    cores: navigator.hardwareConcurrency,
+    deno: Deno.version.deno,
+  };
+}
+
+const readText = (path: string): string | undefined => {
+  try {
+    return Deno.readTextFileSync(ROOT + path).trim();
+  } catch {
+    return undefined;
+  }
+};
+
+/** The commit that is checked out, in seven digits; PIXART_COMMIT says it where the history is not there. */
+export function commit(): string {
+  const told = Deno.env.get("PIXART_COMMIT");
+  if (told) return told.slice(0, 7);
+  const head = readText(".git/HEAD");
+  const ref = head?.match(/^ref: (.+)$/)?.[1];
+  const packed = readText(".git/packed-refs")?.split("\n").find((line) => line.endsWith(` ${ref}`));
+  const hash = ref ? readText(`.git/${ref}`) ?? packed : head;
+  return hash?.slice(0, 7) ?? "unknown";
+}

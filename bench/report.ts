@@ -1,0 +1,107 @@
+// What a run of the bench leaves behind: one JSON document, described by the interfaces here. Times are in milliseconds.
+
+/** The version of this layout; it rises when a field changes its meaning. */
+export const SCHEMA = 1;
+
+/** How long something took, measured several times. */
+export interface Timing {
+  minMs: number;
+  medianMs: number;
+  /** How far the median lies above the minimum, as a share of the minimum. */
+  spread: number;
+  rounds: number;
+  /** Repetitions in one round; the times are of one of them. */
+  repetitions: number;
+  /** Timestamps of the GPU, or time on the wall without the empty round trip. */
+  clock: "gpu" | "wall";
+}
+
+/** One contestant in one group. */
+export interface Row {
+  /** `matmul`, `attention`, `block`, `step`: what is done. */
+  op: string;
+  /** What it is in the model, with its extents: `qkv 1024x1152x3456`. With `op` and `dtype`, the group that is compared. */
+  shape: string;
+  /** How the weights are kept; `f32` where there are none. */
+  dtype: string;
+  /** `portable`, or the name of the variant that this device gets; or the name of a peer. */
+  name: string;
+  kind: "portable" | "chosen" | "peer";
+  /** Missing where it failed. */
+  timing?: Timing;
+  /** Floating-point operations, a multiply-add being two, and the least bytes that must move. */
+  flops: number;
+  bytes: number;
+  /** The least time that the ceilings of this run allow, and the share of it: floor / minimum. */
+  floorMs?: number;
+  share?: number;
+  /** Relative L2 distance from the reference, at the places that were looked at. */
+  error?: number;
+  /** Whether the result was right, within the tolerance of its dtype. A row that is not ok counts for nothing. */
+  ok: boolean;
+  /** Why it failed, or what is special about it. */
+  note?: string;
+}
+
+/** Where the bench ran. */
+export interface Machine {
+  /** The adapter, as it describes itself. */
+  device: string;
+  vendor: string;
+  architecture: string;
+  backend: string;
+  driver: string;
+  software: boolean;
+  features: string[];
+  subgroupSize: number;
+  os: string;
+  cores: number;
+  deno: string;
+}
+
+/** What this machine can do at most, measured in the same run. */
+export interface Ceilings {
+  /** Floating-point operations a second of multiply-adds in registers. */
+  f32: number;
+  /** The same in halves, where the device has shader-f16. */
+  f16?: number;
+  /** Bytes a second of a copy, reads and writes counted. */
+  copy: number;
+  /** Milliseconds of an empty submit and its wait. */
+  roundTripMs: number;
+}
+
+/** What the host spends while the GPU could work. */
+export interface HostCost {
+  /** Microseconds of host time a dispatch, recorded and submitted with next to nothing to run. */
+  dispatchUs: number;
+  /** Host time of recording and submitting one step of the transformer, and the time of the step. */
+  step?: { recordMs: number; stepMs: number; dispatches: number };
+}
+
+/** How long the first picture takes, from the start of the process. */
+export interface FirstPicture {
+  coldMs: number;
+  warmMs: number;
+  note: string;
+}
+
+/** One run. */
+export interface Report {
+  schema: typeof SCHEMA;
+  /** ISO 8601. */
+  date: string;
+  commit: string;
+  words: string[];
+  seconds: number;
+  machine: Machine;
+  ceilings: Ceilings;
+  host?: HostCost;
+  firstPicture?: FirstPicture;
+  rows: Row[];
+  /** What was asked for and left out, and why. */
+  skipped: string[];
+}
+
+/** The group that a row is compared in. */
+export const groupOf = ({ op, shape, dtype }: Pick<Row, "op" | "shape" | "dtype">): string => `${op} ${shape} ${dtype}`;

@@ -33,15 +33,29 @@ fn main(
     column_at[c] = min(first_column4 + c * GROUP_X, p.columns4 - 1u);
   }
   var sums: array<array<vec4<f32>, COLUMNS4>, ROWS>;
-  for (var k = 0u; k < p.depth; k++) {
-    var b: array<vec4<f32>, COLUMNS4>;
+  let quads = (p.depth + 3u) / 4u;
+  for (var first = 0u; first < quads; first += p.block_quads) {
+    var blocks: array<Block, COLUMNS4>;
     for (var c = 0u; c < COLUMNS4; c++) {
-      b[c] = weight4(w[k * p.columns4 + column_at[c]]);
+      blocks[c] = load_block(first / p.block_quads, column_at[c]);
     }
-    for (var r = 0u; r < ROWS; r++) {
-      let a = vec4<f32>(input(row_at[r] + k));
+    for (var quad = first; quad < min(first + p.block_quads, quads); quad++) {
+      var weights: array<Quad, COLUMNS4>;
       for (var c = 0u; c < COLUMNS4; c++) {
-        sums[r][c] = fma(a, b[c], sums[r][c]);
+        weights[c] = load_quad(quad, column_at[c]);
+      }
+      for (var i = 0u; i < 4u; i++) {
+        let k = quad * 4u + i;
+        var b: array<vec4<f32>, COLUMNS4>;
+        for (var c = 0u; c < COLUMNS4; c++) {
+          b[c] = select(vec4<f32>(), quad_weight(blocks[c], weights[c], i), k < p.depth);
+        }
+        for (var r = 0u; r < ROWS; r++) {
+          let a = vec4<f32>(input(row_at[r] + min(k, p.depth - 1u)));
+          for (var c = 0u; c < COLUMNS4; c++) {
+            sums[r][c] = fma(a, b[c], sums[r][c]);
+          }
+        }
       }
     }
   }

@@ -1,11 +1,13 @@
 // What all matmul kernels share, appended behind each: bindings, Params, and what becomes of a finished sum.
 //   x [rows, depth]   w [depth, 4 * columns4]   bias [columns]   multiply, y [rows, columns]   gate [samples, columns]
+// How w and its scales lie, and how they become floats: matmul_floats.wgsl, matmul_int8.wgsl, matmul_int4.wgsl.
 // Order: sum + bias, activation, * multiply, then either stored or y += gate * it. The options are bits of `flags`, not
 // constants: they cost nothing next to the sum, and each constant would double the number of pipelines.
 
 struct Params {
   rows: u32,
   depth: u32,
+  block_quads: u32,
   columns: u32,
   columns4: u32,
   column_groups: u32,
@@ -26,14 +28,16 @@ const WITH_SILU = 4u;
 const WITH_MULTIPLY = 8u;
 const WITH_ADD = 16u;
 const WITH_GATE = 32u;
+const WITH_MINIMUM = 64u;
 
 @group(0) @binding(0) var<storage, read> x: array<Input>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> multiply: array<f32>;
-@group(0) @binding(4) var<storage, read> gate: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-@group(0) @binding(6) var<uniform> p: Params;
+@group(0) @binding(2) var<storage, read> scales: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> multiply: array<f32>;
+@group(0) @binding(5) var<storage, read> gate: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<uniform> p: Params;
 
 fn has(flag: u32) -> bool {
   return (p.flags & flag) != 0u;

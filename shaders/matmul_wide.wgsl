@@ -53,20 +53,24 @@ fn main(
   let column4 = within / height * 8u + lane;
   let row = first_row + lane;
   var sums = Sums();
-  var w_at = min(column4, p.columns4 - 1u);
-  for (var quad = 0u; quad < p.depth / 4u; quad++) {
-    let b = Weights(
-      weight4(w[w_at]),
-      weight4(w[w_at + p.columns4]),
-      weight4(w[w_at + 2u * p.columns4]),
-      weight4(w[w_at + 3u * p.columns4]),
-    );
-    w_at += 4u * p.columns4;
-    advance(&sums, 0u, input(row, quad), b);
-    if (TILES > 1u) {
-      advance(&sums, 8u, input(row + 8u, quad), b);
-      advance(&sums, 16u, input(row + 16u, quad), b);
-      advance(&sums, 24u, input(row + 24u, quad), b);
+  let column_at = min(column4, p.columns4 - 1u);
+  let quads = p.depth / 4u;
+  for (var first = 0u; first < quads; first += p.block_quads) {
+    let block = load_block(first / p.block_quads, column_at);
+    for (var quad = first; quad < min(first + p.block_quads, quads); quad++) {
+      let four = load_quad(quad, column_at);
+      let b = Weights(
+        quad_weight(block, four, 0u),
+        quad_weight(block, four, 1u),
+        quad_weight(block, four, 2u),
+        quad_weight(block, four, 3u),
+      );
+      advance(&sums, 0u, input(row, quad), b);
+      if (TILES > 1u) {
+        advance(&sums, 8u, input(row + 8u, quad), b);
+        advance(&sums, 16u, input(row + 16u, quad), b);
+        advance(&sums, 24u, input(row + 24u, quad), b);
+      }
     }
   }
   // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else the end of a sum, which is long, would

@@ -1,59 +1,18 @@
 // pack_weight: rows of a checkpoint become columns of a packed weight, and change their type on the way.
 //   raw [rows, inFeatures, taps] in 32-bit words   ->   out [taps * inFeatures, columns], from column `offset` on
-// Bound by memory: reads raw once, writes out once. All conversions are integer arithmetic, so that no driver may flush a
-// denormal or round its own way. One invocation makes four neighbouring columns of one row of out.
+// Bound by memory: reads raw once, writes out once. One invocation makes four neighbouring columns of one row of out. Numbers that
+// are not finite as the type of out are noted. Conversions: half_bits.wgsl.
 
 const SOURCE_F32 = 0u;
 const SOURCE_F16 = 1u;
 const SOURCE_BF16 = 2u;
 
-struct Params { rows: u32, in_features: u32, taps: u32, columns: u32, offset: u32 }
+struct Params { rows: u32, in_features: u32, taps: u32, columns: u32, offset: u32, tensor: u32 }
 
 @group(0) @binding(0) var<storage, read> raw: array<u32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<u32>;
-@group(0) @binding(2) var<uniform> p: Params;
-
-// The bits of the float that a half stands for; exact.
-fn half_to_float(bits: u32) -> u32 {
-  let sign = (bits & 0x8000u) << 16u;
-  let exponent = (bits >> 10u) & 31u;
-  let fraction = bits & 1023u;
-  if (exponent == 31u) {
-    return sign | 0x7f800000u | (fraction << 13u);
-  }
-  if (exponent > 0u) {
-    return sign | ((exponent + 112u) << 23u) | (fraction << 13u);
-  }
-  if (fraction == 0u) {
-    return sign;
-  }
-  let leading = firstLeadingBit(fraction);
-  return sign | ((leading + 103u) << 23u) | ((fraction << (23u - leading)) & 0x7fffffu);
-}
-
-// The bits of the half nearest to a float, ties to even.
-fn float_to_half(bits: u32) -> u32 {
-  let sign = (bits >> 16u) & 0x8000u;
-  let size = bits & 0x7fffffffu;
-  if (size > 0x7f800000u) {
-    return sign | 0x7e00u;
-  }
-  if (size >= 0x477ff000u) { // 65520, half way from the largest half to 65536
-    return sign | 0x7c00u;
-  }
-  if (size >= 0x38800000u) { // 2^-14, the smallest normal half
-    return sign | ((size - 0x38000000u + 0xfffu + ((size >> 13u) & 1u)) >> 13u);
-  }
-  if (size <= 0x33000000u) { // 2^-25, half way from 0 to the smallest half
-    return sign;
-  }
-  let shift = 126u - (size >> 23u);
-  let mantissa = (size & 0x7fffffu) | 0x800000u;
-  let whole = mantissa >> shift;
-  let rest = mantissa - (whole << shift);
-  let middle = 1u << (shift - 1u);
-  return sign | (whole + select(0u, 1u, rest > middle || (rest == middle && (whole & 1u) == 1u)));
-}
+@group(0) @binding(2) var<storage, read_write> not_finite: array<atomic<u32>>;
+@group(0) @binding(3) var<uniform> p: Params;
 
 // Element `i` of raw in the type of the packed weight.
 fn element(i: u32) -> u32 {
@@ -75,6 +34,11 @@ fn element(i: u32) -> u32 {
     return float_to_half(bits << 16u);
   }
   return bits << 16u;
+}
+
+fn is_finite(bits: u32) -> bool {
+  let exponent = select(0x7f800000u, 0x7c00u, TO_HALF);
+  return (bits & exponent) != exponent;
 }
 
 // What column `column` of row `k` was before: columns to the left of the offset belong to an earlier call.
@@ -101,6 +65,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       four[j] = before(k, column + j);
     } else if (column + j < p.offset + p.rows) {
       four[j] = element((column + j - p.offset) * p.in_features * p.taps + source);
+      if (!is_finite(four[j])) {
+        atomicStore(&not_finite[p.tensor], 1u);
+      }
     }
   }
   let i = k * p.columns + column;

@@ -1,7 +1,7 @@
 // A transformer's checkpoint in any layout: diffusers' folder, the original's `.pth`, a single file in either naming, GGUF. In: a path
 // or URL. Out: its config, and its weights under diffusers' names in dtypes that networks are loaded from.
 
-import { asPlainFloats } from "../io/cast_weights.ts";
+import { withoutDoubles } from "../io/cast_weights.ts";
 import { type ModelFilesOptions, type ModelFilesRule, openModelFiles } from "../io/model_files.ts";
 import { asDiffusers, isOriginal } from "../io/original_names.ts";
 import type { WeightSource } from "../io/weights.ts";
@@ -64,7 +64,7 @@ export async function openTransformer(address: string, options: OpenTransformerO
       : isOriginalConfig(json)
       ? parseOriginalConfig(json)
       : parseTransformerConfig(json);
-    const source = asPlainFloats(original ? asDiffusers(bare) : bare);
+    const source = withoutDoubles(original ? asDiffusers(bare) : bare);
     return { config, source, naming: original ? "original" : "diffusers", isGuessed: json === undefined };
   } catch (error) {
     stored[Symbol.dispose]();

@@ -60,11 +60,19 @@ export function castWeights(source: WeightSource, dtypeOf: (info: TensorInfo) =>
   return new CastWeights(source, dtypeOf);
 }
 
-/** Sees block formats and f64 as f32, which is what networks are loaded from beside f16 and bf16. */
+/** Sees block formats and f64 as f32, so that every number can be read alone. */
 export function asPlainFloats(source: WeightSource): WeightSource {
-  const isPlain = (dtype: StoredDType) => !isQuantType(dtype) && dtype !== "F64";
-  if (source.names().every((name) => isPlain(source.info(name).dtype))) return source;
-  return castWeights(source, ({ dtype }) => isPlain(dtype) ? dtype : "F32");
+  return asF32(source, (dtype) => isQuantType(dtype) || dtype === "F64");
+}
+
+/** Sees f64 as f32; networks are loaded from that, f16, bf16 and block formats. */
+export function withoutDoubles(source: WeightSource): WeightSource {
+  return asF32(source, (dtype) => dtype === "F64");
+}
+
+function asF32(source: WeightSource, isWanted: (dtype: StoredDType) => boolean): WeightSource {
+  if (!source.names().some((name) => isWanted(source.info(name).dtype))) return source;
+  return castWeights(source, ({ dtype }) => isWanted(dtype) ? "F32" : dtype);
 }
 
 class CastWeights implements WeightSource {

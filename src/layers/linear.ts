@@ -53,8 +53,8 @@ export class Linear {
     const outStride = options.outStride ?? (addTo ? addTo.dim(-1) : outFeatures);
     const out = addTo ?? (parts.length > 1 ? rec.tensor([...x.shape.slice(0, -1), outFeatures]) : undefined);
     let result = out;
-    for (const { start, columns, tensor } of parts) {
-      result = matmul(rec, x, tensor, {
+    for (const { start, columns, weight } of parts) {
+      result = matmul(rec, x, weight, {
         ...rest,
         addTo,
         out: addTo ? undefined : out,

@@ -3,12 +3,16 @@
 
 import { DeviceError, WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
-import { Recorder } from "../gpu/recorder.ts";
-import { byteSize, Tensor } from "../gpu/tensor.ts";
-import { floatsOf, type StoredDType, type WeightSource } from "../io/weights.ts";
-import { packWeight } from "../ops/pack_weight.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
-import { widen } from "../ops/widen.ts";
+import type { Recorder } from "../gpu/recorder.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { isQuantType } from "../io/gguf_blocks.ts";
+import type { StoredDType, WeightSource } from "../io/weights.ts";
+import { BLOCK_FORMATS, type BlockFormat, BlockWeight, FORMAT_OF } from "../ops/block_weight.ts";
+import type { Weight } from "../ops/matmul.ts";
+import { weightBytes } from "../ops/weight_bytes.ts";
+import { type FloatDType, isFloatDType, type WeightDType } from "../ops/weight_kernels.ts";
+import type { FiniteNotes } from "./finite_notes.ts";
+import { goesByFloats, isWeightDType, packRows } from "./pack_rows.ts";
 
 /** What is done to weights on their way from the checkpoint to the GPU. */
 export interface WeightEdits {
@@ -24,13 +28,17 @@ export interface WeightEdits {
   apply(rec: Recorder, name: string, rows: Tensor, first: number, keep: (tensor: Tensor) => Tensor): void;
 }
 
-const SOURCE_DTYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
-
-/** Columns `[start, start + columns)` of a matrix, as one tensor [K, columns rounded up to 4]. */
+/** Columns `[start, start + columns)` of a matrix, as one weight [K, columns rounded up to 4]. */
 export interface MatrixPart {
   start: number;
   columns: number;
-  tensor: Tensor;
+  weight: Weight;
+}
+
+/** Neighbouring columns that are kept alike. */
+interface Run {
+  columns: number;
+  format: FloatDType | BlockFormat;
 }
 
 /** How a matrix lies in the checkpoint. */
@@ -48,11 +56,40 @@ export interface MatrixSpec {
 export class Matrix {
   #parts: MatrixPart[] = [];
 
-  /** @param names One name, or several whose output features stand side by side. */
-  constructor(readonly names: readonly string[], readonly spec: MatrixSpec, readonly dtype: WeightDType) {}
+  #runs: Run[];
+
+  /**
+   * @param names One name, or several whose output features stand side by side.
+   * @param asked How it is kept: blocks as the checkpoint has them, and all else as f16, when not given. What does not fit blocks is
+   * f16.
+   */
+  constructor(readonly names: readonly string[], readonly spec: MatrixSpec, private readonly asked?: WeightDType) {
+    this.#runs = [{ columns: this.columns, format: this.#formatOf() }];
+  }
 
   get columns(): number {
     return this.spec.outFeatures * this.names.length;
+  }
+
+  /** K, what is summed over. */
+  get #depth(): number {
+    return this.spec.inFeatures * this.spec.taps;
+  }
+
+  /** The type of the first columns: all are of it where the checkpoint keeps them alike. */
+  get dtype(): WeightDType {
+    const [{ format }] = this.#runs;
+    return typeof format === "string" ? format : format.dtype;
+  }
+
+  /** Bytes that it takes on the GPU. */
+  get bytes(): number {
+    return this.#runs.reduce((sum, { columns, format }) => sum + weightBytes(this.#depth, columns, format), 0);
+  }
+
+  /** Whether it is on the GPU. */
+  get isLoaded(): boolean {
+    return this.#parts.length > 0;
   }
 
   /** The packed weight; several parts where one binding could not hold it. */
@@ -61,25 +98,54 @@ export class Matrix {
     return this.#parts;
   }
 
-  /** The packed weight where it cannot be split. */
+  /** The packed weight where it cannot be split, nor be in blocks. */
   get tensor(): Tensor {
-    const [part, ...more] = this.parts;
-    if (more.length > 0) {
-      throw new DeviceError(`Cannot bind ${this.names[0]} at once as it is split: ${this.parts.length}`);
+    const [{ weight }, ...more] = this.parts;
+    if (more.length > 0 || weight instanceof BlockWeight) {
+      throw new DeviceError(`Cannot bind ${this.names[0]} as it must be one tensor: ${this.parts.length} of ${weight}`);
     }
-    return part.tensor;
+    return weight;
+  }
+
+  /** Decides how it is kept, as far as that is left to the checkpoint; not changed once it is loaded. */
+  plan(source: WeightSource): void {
+    if (this.isLoaded) return;
+    const { outFeatures } = this.spec;
+    const formats = this.names.map((name) => this.#formatOf(source.info(name).dtype));
+    // Parts begin on 64 columns, so that a bias can be bound from there: a binding's offset is a multiple of 256 bytes.
+    const canDiffer = outFeatures % 64 === 0 || formats.every((format) => format === formats[0]);
+    this.#runs = [];
+    for (const format of canDiffer ? formats : formats.map(() => "f16" as const)) {
+      const last = this.#runs.at(-1);
+      if (last?.format === format) last.columns += outFeatures;
+      else this.#runs.push({ columns: outFeatures, format });
+    }
+  }
+
+  #formatOf(stored?: StoredDType): FloatDType | BlockFormat {
+    const { asked, spec: { outFeatures, inFeatures, taps } } = this;
+    if (asked && isFloatDType(asked)) return asked;
+    const fitsBlocks = taps === 1 && inFeatures % 4 === 0 && (this.names.length === 1 || outFeatures % 4 === 0);
+    if (!fitsBlocks) return "f16";
+    if (asked) return BLOCK_FORMATS[asked];
+    return stored && isQuantType(stored) ? FORMAT_OF[stored] : "f16";
   }
 
   #allocate(device: Device): void {
-    if (this.#parts.length > 0) return; // loaded before: the same place takes the new numbers
-    const rows = this.spec.inFeatures * this.spec.taps;
-    const columnBytes = byteSize(rows * 64, this.dtype) / 64;
-    // Parts begin on 64 columns, so that a bias can be bound from there: a binding's offset is a multiple of 256 bytes.
-    const most = Math.max(64, Math.floor(device.limits.maxStorageBufferBindingSize / columnBytes / 64) * 64);
-    for (let start = 0; start < this.columns; start += most) {
-      const columns = Math.min(most, this.columns - start);
-      const shape = [rows, Math.ceil(columns / 4) * 4];
-      this.#parts.push({ start, columns, tensor: device.tensor(shape, this.dtype, this.names[0]) });
+    const limit = device.limits.maxStorageBufferBindingSize;
+    let start = 0;
+    for (const { columns, format } of this.#runs) {
+      const end = start + columns;
+      const most = Math.max(64, Math.floor(limit / weightBytes(this.#depth, 64, format)) * 64);
+      for (; start < end; start += most) {
+        const columns = Math.min(most, end - start);
+        const shape = [this.#depth, Math.ceil(columns / 4) * 4] as const;
+        const weight = typeof format === "string"
+          ? device.tensor(shape, format, this.names[0])
+          : new BlockWeight(device, shape, format, this.names[0]);
+        this.#parts.push({ start, columns, weight });
+      }
+      start = end;
     }
   }
 
@@ -89,21 +155,24 @@ export class Matrix {
     source: WeightSource,
     staging: Uint8Array<ArrayBuffer>,
     sent: (bytes: number) => Promise<void>,
+    notes: FiniteNotes,
     edits?: WeightEdits,
   ): Promise<void> {
-    this.#allocate(device);
+    if (!this.isLoaded) { // else the same place takes the new numbers
+      this.plan(source);
+      this.#allocate(device);
+    }
     const { outFeatures, inFeatures, taps } = this.spec;
     for (const [index, name] of this.names.entries()) {
       const { dtype, byteLength } = source.info(name);
-      const rowBytes = byteLength / outFeatures;
-      const edit = edits?.has(name) ? edits : undefined;
-      const sourceDType = edit ? "f32" : SOURCE_DTYPES[dtype as keyof typeof SOURCE_DTYPES];
-      if (!sourceDType) {
+      if (!isWeightDType(dtype)) {
         throw new WeightsError(`Cannot load ${name} of ${source.name} as weights must be floats: ${dtype}`);
       }
-      const widest = edit ? Math.max(rowBytes, inFeatures * taps * 4) : rowBytes;
-      const most = Math.max(4, Math.floor(staging.length / widest / 4) * 4);
+      const rowBytes = byteLength / outFeatures;
+      const edit = edits?.has(name) ? edits : undefined;
       for (const part of this.#parts) {
+        const widest = edit || goesByFloats(dtype, part.weight) ? Math.max(rowBytes, this.#depth * 4) : rowBytes;
+        const most = Math.max(4, Math.floor(staging.length / widest / 4) * 4);
         // Rows of this name that fall into this part.
         const first = Math.max(0, part.start - index * outFeatures);
         const end = Math.min(outFeatures, part.start + part.columns - index * outFeatures);
@@ -111,10 +180,14 @@ export class Matrix {
           const rows = Math.min(most, end - row);
           const bytes = await source.read(name, row * rowBytes, (row + rows) * rowBytes, staging);
           const columnOffset = index * outFeatures + row - part.start;
-          const target = { sourceDType, rows, inFeatures, taps, out: part.tensor, columnOffset };
-          if (edit) {
-            packEdited(device, bytes, dtype, target, (rec, floats, keep) => edit.apply(rec, name, floats, row, keep));
-          } else pack(device, bytes, target);
+          const target = { rows, inFeatures, taps, out: part.weight, columnOffset, check: notes.of(name) };
+          packRows(
+            device,
+            bytes,
+            dtype,
+            target,
+            edit && ((rec, floats, keep) => edit.apply(rec, name, floats, row, keep)),
+          );
           await sent(bytes.length);
         }
       }
@@ -122,53 +195,7 @@ export class Matrix {
   }
 
   dispose(): void {
-    for (const { tensor } of this.#parts) tensor.dispose();
+    for (const { weight } of this.#parts) weight.dispose();
     this.#parts = [];
-  }
-}
-
-type PackTarget = Parameters<typeof packWeight>[2];
-
-/** Bytes of a checkpoint as words on the GPU; the queue takes whole ones. */
-function uploadWords(device: Device, bytes: Uint8Array<ArrayBuffer>): Tensor {
-  const words = device.tensor([Math.ceil(bytes.length / 4)], "u32", "checkpoint bytes");
-  const whole = bytes.length % 4 === 0 ? bytes : new Uint8Array(words.bytes);
-  if (whole !== bytes) whole.set(bytes);
-  device.write(words, whole);
-  return words;
-}
-
-function pack(device: Device, bytes: Uint8Array<ArrayBuffer>, target: PackTarget): void {
-  using raw = uploadWords(device, bytes);
-  const rec = new Recorder(device);
-  packWeight(rec, raw, target);
-  rec.submit();
-}
-
-/** Packs rows with a change made to them in f32; halves widen on the GPU, blocks on the host. */
-function packEdited(
-  device: Device,
-  bytes: Uint8Array<ArrayBuffer>,
-  dtype: StoredDType,
-  target: PackTarget,
-  edit: (rec: Recorder, rows: Tensor, keep: (tensor: Tensor) => Tensor) => void,
-): void {
-  const kept: Tensor[] = [];
-  const keep = (tensor: Tensor) => {
-    kept.push(tensor);
-    return tensor;
-  };
-  const shape = [target.rows, target.inFeatures * (target.taps ?? 1)];
-  const half = ({ F16: "f16", BF16: "bf16" } as const)[dtype as string];
-  try {
-    const rec = new Recorder(device);
-    const rows = half
-      ? widen(rec, keep(uploadWords(device, bytes)), half, keep(device.tensor(shape, "f32", "checkpoint rows")))
-      : keep(device.upload(floatsOf(dtype, bytes), shape, "checkpoint rows"));
-    edit(rec, rows, keep);
-    packWeight(rec, new Tensor(rows.storage, [rows.size], "u32"), target);
-    rec.submit();
-  } finally {
-    for (const tensor of kept) tensor.dispose();
   }
 }

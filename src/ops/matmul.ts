@@ -3,8 +3,12 @@
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import { formatShape, type Tensor } from "../gpu/tensor.ts";
+import { BlockWeight } from "./block_weight.ts";
 import { type MatmulVariant, matmulVariant } from "./matmul_variants.ts";
 import type { WeightDType } from "./weight_kernels.ts";
+
+/** A weight matrix [K, Np] in a form that matmul reads. */
+export type Weight = Tensor | BlockWeight;
 
 /** What may follow the product, in this order: bias, activation, multiply, then the sum with what is there. */
 export interface MatmulOptions {
@@ -38,26 +42,28 @@ export interface MatmulOptions {
 }
 
 // The bits of `flags` in matmul_epilogue.wgsl.
-const WITH = { bias: 1, gelu: 2, silu: 4, multiply: 8, add: 16, gate: 32 };
+const WITH = { bias: 1, gelu: 2, silu: 4, multiply: 8, add: 16, gate: 32, minimum: 64 };
 
 /**
  * Multiplies rows of activations by a packed weight matrix.
  *
  * @param x [.., K] f32.
- * @param w [K, Np] f32 or f16, as `packWeight` makes it: Np is N rounded up to a multiple of 4.
+ * @param w [K, Np] as `packWeight`, `packQuantized` or `packBlocks` makes it: Np is N rounded up to a multiple of 4.
  * @param options What follows the product, and where it goes.
  * @returns [.., N] f32 in the recorder's scope, or `addTo` or `out`.
  * @throws {ShapeError} when the extents do not fit each other.
  */
-export function matmul(rec: Recorder, x: Tensor, w: Tensor, options: MatmulOptions = {}): Tensor {
-  const K = x.dim(-1), Np = w.dim(-1), N = options.columns ?? Np;
+export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptions = {}): Tensor {
+  const K = x.dim(-1), Np = w.shape.at(-1) ?? 0, N = options.columns ?? Np;
   const M = x.size / Math.max(K, 1);
   checkOperands(x, w, K, N, Np);
   const y = options.addTo ?? options.out ?? rec.tensor([...x.shape.slice(0, -1), N]);
   const outStride = options.outStride ?? (options.addTo ?? options.out ? y.dim(-1) : N);
   const outOffset = options.outOffset ?? 0;
   const { bias, multiply, gate, activation } = options;
-  checkOutput(x, w, y, M, N, outStride, outOffset, options);
+  const blocks = w instanceof BlockWeight ? w : undefined;
+  const [values, scales] = w instanceof BlockWeight ? [w.values, w.scales] : [w];
+  checkOutput([x, values, scales, bias, multiply, gate], y, M, N, outStride, outOffset, options);
   const multiplyStride = multiply?.dim(-1) ?? 0;
   const gateStride = options.gateStride ?? N, gateOffset = options.gateOffset ?? 0;
   const rowsPerSample = options.rowsPerSample ?? (x.shape.length > 2 ? x.dim(-2) : M);
@@ -72,17 +78,26 @@ export function matmul(rec: Recorder, x: Tensor, w: Tensor, options: MatmulOptio
   const columnGroups = Math.ceil(N / variant.columns);
   const flags = (bias ? WITH.bias : 0) | (activation === "gelu-tanh" ? WITH.gelu : 0) |
     (activation === "silu" ? WITH.silu : 0) | (multiply ? WITH.multiply : 0) | (options.addTo ? WITH.add : 0) |
-    (gate ? WITH.gate : 0);
+    (gate ? WITH.gate : 0) | (blocks?.format.hasMinimum ? WITH.minimum : 0);
   const step = rowsPerBinding(rec, Math.max(K, outStride, multiplyStride), M);
   for (let first = 0; first < M; first += step) {
     const rows = Math.min(step, M - first);
     const part = (tensor: Tensor, stride: number) =>
       step >= M ? tensor : tensor.view([Math.min(rows * stride, tensor.size - first * stride)], first * stride);
     rec.dispatch(kernel, {
-      bindings: [part(x, K), w, bias, multiply && part(multiply, multiplyStride), gate, part(y, outStride)],
+      bindings: [
+        part(x, K),
+        values,
+        scales,
+        bias,
+        multiply && part(multiply, multiplyStride),
+        gate,
+        part(y, outStride),
+      ],
       params: {
         rows,
         depth: K,
+        block_quads: Math.ceil((blocks?.format.blockLength ?? K) / 4),
         columns: N,
         columns4: Np / 4,
         column_groups: columnGroups,
@@ -110,9 +125,9 @@ function rowsPerBinding(rec: Recorder, widest: number, rows: number): number {
   return Math.max(64, Math.floor(limit / (widest * 4 * 64)) * 64);
 }
 
-function checkOperands(x: Tensor, w: Tensor, K: number, N: number, Np: number): void {
-  if (x.dtype !== "f32" || (w.dtype !== "f32" && w.dtype !== "f16")) {
-    throw new ShapeError(`Cannot multiply ${x} by ${w} as x must be f32 and w f32 or f16: ${x.dtype} and ${w.dtype}`);
+function checkOperands(x: Tensor, w: Weight, K: number, N: number, Np: number): void {
+  if (x.dtype !== "f32" || w.dtype === "u32" || w.dtype === "i32") {
+    throw new ShapeError(`Cannot multiply ${x} by ${w} as x must be f32 and w a weight: ${x.dtype} and ${w.dtype}`);
   }
   if (w.shape.length !== 2 || w.shape[0] !== K) {
     throw new ShapeError(
@@ -126,8 +141,7 @@ function checkOperands(x: Tensor, w: Tensor, K: number, N: number, Np: number): 
 }
 
 function checkOutput(
-  x: Tensor,
-  w: Tensor,
+  inputs: readonly (Tensor | undefined)[],
   y: Tensor,
   M: number,
   N: number,
@@ -135,7 +149,7 @@ function checkOutput(
   outOffset: number,
   options: MatmulOptions,
 ): void {
-  const { bias, multiply, gate, addTo, out } = options;
+  const { bias, multiply, addTo, out } = options;
   if (addTo && out) throw new ShapeError(`Cannot write to ${out} and add to ${addTo} as the result goes to one place`);
   if (y.dtype !== "f32" || outOffset < 0 || outOffset + N > outStride || M * outStride > y.size) {
     throw new ShapeError(
@@ -153,7 +167,7 @@ function checkOutput(
       throw new ShapeError(`Cannot multiply ${formatShape([M, N])} by ${multiply} as they must be alike: they differ`);
     }
   }
-  for (const input of [x, w, bias, multiply, gate]) {
+  for (const input of inputs) {
     if (input?.storage === y.storage) {
       throw new ShapeError(`Cannot write ${y} while reading ${input} as WebGPU forbids both at once: one buffer`);
     }

@@ -1,7 +1,11 @@
 // Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the extents of x.
 // Out: a kernel for each type of weights, its constants, and how many rows and columns a workgroup covers.
 
+import blocks from "../../shaders/matmul_blocks.wgsl" with { type: "text" };
 import epilogue from "../../shaders/matmul_epilogue.wgsl" with { type: "text" };
+import floats from "../../shaders/matmul_floats.wgsl" with { type: "text" };
+import int4 from "../../shaders/matmul_int4.wgsl" with { type: "text" };
+import int8 from "../../shaders/matmul_int8.wgsl" with { type: "text" };
 import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
 import wideSource from "../../shaders/matmul_wide.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
@@ -19,8 +23,17 @@ export interface MatmulVariant {
   columns: number;
 }
 
-const PORTABLE = forWeights({ name: "matmul", source: portableSource, shared: [epilogue] });
-const WIDE = forWeights({ name: "matmul_wide", source: wideSource, shared: [epilogue], features: ["subgroups"] });
+function forAllWeights(kernel: KernelSource): Record<WeightDType, KernelSource> {
+  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, blocks, source] });
+  return {
+    ...forWeights({ ...kernel, shared: [epilogue, floats] }),
+    int8: inBlocks(int8),
+    int4: inBlocks(int4),
+  };
+}
+
+const PORTABLE = forAllWeights({ name: "matmul", source: portableSource });
+const WIDE = forAllWeights({ name: "matmul_wide", source: wideSource, features: ["subgroups"] });
 
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.

@@ -1,15 +1,29 @@
 // packWeight: bytes of a checkpoint to the layout that the matmul and convolution kernels read, on the GPU.
 
+import halfBits from "../../shaders/half_bits.wgsl" with { type: "text" };
 import source from "../../shaders/pack_weight.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
-const KERNEL = { name: "pack_weight", source };
-const SOURCES = { f32: 0, f16: 1, bf16: 2 } as const;
+const KERNEL = { name: "pack_weight", source, shared: [halfBits] };
 
-/** Types that weights have in checkpoints. */
+/** Types of floats that weights have in checkpoints, as the kernels number them. */
+export const SOURCES = { f32: 0, f16: 1, bf16: 2 } as const;
+
+/** Types of floats that weights have in checkpoints. */
 export type SourceDType = keyof typeof SOURCES;
+
+/** Where it is noted that a tensor holds numbers that are not finite: word `index` of u32 `flags` becomes 1. */
+export interface FiniteCheck {
+  flags: Tensor;
+  index: number;
+}
+
+/** A check whose outcome nobody reads, for kernels that always make one. */
+export function uncheckedIn(rec: Recorder): FiniteCheck {
+  return { flags: rec.tensor([1], "u32"), index: 0 };
+}
 
 /** Which rows of a weight are given, and where they go. */
 export interface PackWeightOptions {
@@ -23,6 +37,8 @@ export interface PackWeightOptions {
   out: Tensor;
   /** The column of `out` that the first row becomes. Columns on its left in the same group of 4 stay as they are. */
   columnOffset?: number;
+  /** Notes numbers that are not finite as the type of `out`. */
+  check?: FiniteCheck;
 }
 
 /**
@@ -34,7 +50,7 @@ export interface PackWeightOptions {
  * @throws {ShapeError} when `raw` is too short, or `out` cannot take the rows.
  */
 export function packWeight(rec: Recorder, raw: Tensor, options: PackWeightOptions): Tensor {
-  const { sourceDType, rows, inFeatures, taps = 1, out, columnOffset = 0 } = options;
+  const { sourceDType, rows, inFeatures, taps = 1, out, columnOffset = 0, check = uncheckedIn(rec) } = options;
   const k = taps * inFeatures;
   const what = `rows [${rows}, ${inFeatures}, ${taps}] of ${sourceDType}`;
   const words = Math.ceil(rows * k * (sourceDType === "f32" ? 1 : 0.5));
@@ -52,8 +68,8 @@ export function packWeight(rec: Recorder, raw: Tensor, options: PackWeightOption
   const first = Math.floor(columnOffset / 4);
   const end = Math.ceil((columnOffset + rows) / 4);
   rec.dispatch(rec.device.kernel(KERNEL, { SOURCE: SOURCES[sourceDType], TO_HALF: out.dtype === "f16" }), {
-    bindings: [raw, out],
-    params: { rows, in_features: inFeatures, taps, columns: out.shape[1], offset: columnOffset },
+    bindings: [raw, out, check.flags],
+    params: { rows, in_features: inFeatures, taps, columns: out.shape[1], offset: columnOffset, tensor: check.index },
     groups: [Math.ceil((end - first) / 8), Math.ceil(k / 8)],
   });
   return out;

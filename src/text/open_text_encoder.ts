@@ -1,7 +1,7 @@
 // A T5 encoder's checkpoint in any layout: transformers' folder with safetensors or `.bin`, whole or in shards, a single file that may
 // hold more than the encoder, GGUF. In: a path or URL. Out: its config, and its weights under transformers' names.
 
-import { asPlainFloats } from "../io/cast_weights.ts";
+import { withoutDoubles } from "../io/cast_weights.ts";
 import { type ModelFilesOptions, type ModelFilesRule, openModelFiles } from "../io/model_files.ts";
 import { mapT5Names } from "../io/t5_names.ts";
 import type { WeightSource } from "../io/weights.ts";
@@ -38,7 +38,7 @@ export interface OpenTextEncoder {
 export async function openTextEncoder(address: string, options: ModelFilesOptions = {}): Promise<OpenTextEncoder> {
   const { source: stored, config } = await openModelFiles(address, RULE, options);
   try {
-    const source = asPlainFloats(mapT5Names(stored));
+    const source = withoutDoubles(mapT5Names(stored));
     const isWhole = config !== undefined && NEEDED.every((key) => config[key] !== undefined);
     const json = isWhole ? config : { ...guessT5ConfigJson(source), ...config };
     return { config: parseT5Config(json), json, source, isGuessed: config === undefined };

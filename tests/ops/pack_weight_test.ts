@@ -4,7 +4,7 @@ import { readAll } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { Tensor } from "../../src/gpu/tensor.ts";
 import { packWeight, type SourceDType } from "../../src/ops/pack_weight.ts";
-import type { WeightDType } from "../../src/ops/weight_kernels.ts";
+import type { FloatDType } from "../../src/ops/weight_kernels.ts";
 import { device } from "../_device.ts";
 import { numbers } from "../_reference.ts";
 
@@ -16,7 +16,7 @@ function floatBits(value: number): number {
 }
 
 /** Bits of a source element as bits of the packed type; the language's own half conversion is the reference. */
-function convert(bits: number, from: SourceDType, to: WeightDType): number {
+function convert(bits: number, from: SourceDType, to: FloatDType): number {
   if (from === to) return bits;
   let value: number;
   if (from === "f16") {
@@ -43,7 +43,7 @@ async function pack(
   slices: { elements: ArrayLike<number>; rows: number; columnOffset: number }[],
   { from, to, inFeatures, taps, columns }: {
     from: SourceDType;
-    to: WeightDType;
+    to: FloatDType;
     inFeatures: number;
     taps: number;
     columns: number;
@@ -70,7 +70,7 @@ function expected(
   elements: ArrayLike<number>,
   { from, to, inFeatures, taps, columns }: {
     from: SourceDType;
-    to: WeightDType;
+    to: FloatDType;
     inFeatures: number;
     taps: number;
     columns: number;

@@ -1,0 +1,49 @@
+// Notes, while weights are loaded, which of them hold a NaN or an infinity: for matrices on the GPU, by the kernels that pack them. In:
+// names. Out: one sentence, or none.
+
+import type { Device } from "../gpu/device.ts";
+import { readAll } from "../gpu/readback.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { FiniteCheck } from "../ops/pack_weight.ts";
+
+/** The notes of one loading. */
+export class FiniteNotes implements Disposable {
+  readonly #flags: Tensor;
+  readonly #index: ReadonlyMap<string, number>;
+  readonly #onHost = new Set<string>();
+
+  constructor(private readonly device: Device, private readonly names: readonly string[]) {
+    this.#flags = device.tensor([names.length], "u32", "notes of weights that are not finite");
+    this.#index = new Map(names.map((name, i) => [name, i]));
+  }
+
+  /** Where a kernel notes it for a tensor. */
+  of(name: string): FiniteCheck {
+    return { flags: this.#flags, index: this.#index.get(name)! };
+  }
+
+  /** Notes it for a tensor that is in host memory. */
+  look(name: string, numbers: Float32Array): void {
+    if (!numbers.every(Number.isFinite)) this.#onHost.add(name);
+  }
+
+  /**
+   * Waits for the GPU and reads the notes.
+   *
+   * @param file What was loaded, for the sentence.
+   * @returns What is wrong, or nothing.
+   */
+  async report(file: string): Promise<string | undefined> {
+    const [flags] = await readAll(this.device, [this.#flags]);
+    const wrong = this.names.filter((name, i) => flags[i] !== 0 || this.#onHost.has(name));
+    if (wrong.length === 0) return undefined;
+    const others = wrong.length > 1 ? ` and ${wrong.length - 1} more` : "";
+    return `${
+      wrong[0]
+    }${others} of ${file} should be finite numbers: there is a NaN, an infinity, or what f16 cannot hold`;
+  }
+
+  [Symbol.dispose](): void {
+    this.#flags.dispose();
+  }
+}

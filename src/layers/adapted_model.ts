@@ -1,7 +1,9 @@
 // A model that can wear LoRAs: what its user calls. In: files, names and scales. Out: the same model with other weights.
 
+import type { WeightSource } from "../io/weights.ts";
 import type { AdapterInfo, AdapterSet, LoadLoraOptions } from "./adapters.ts";
 import type { LoadOptions } from "./parameters.ts";
+import { ResidentModel } from "./resident_model.ts";
 
 /**
  * A model whose weights LoRAs and DoRAs change.
@@ -9,8 +11,16 @@ import type { LoadOptions } from "./parameters.ts";
  * Changes are made in the order of the calls, and while one is under way the model must not be run. What was computed with
  * other weights, such as an encoded caption, belongs to those.
  */
-export abstract class AdaptedModel {
+export abstract class AdaptedModel extends ResidentModel {
   protected abstract readonly adapterSet: AdapterSet;
+
+  protected override fill(source: WeightSource, options: LoadOptions): Promise<void> {
+    return this.adapterSet.loadParameters(source, { ...options, optional: this.optionalNames });
+  }
+
+  protected override evict(): void {
+    this.adapterSet.disposeParameters();
+  }
 
   /** The LoRAs that are loaded or fused, in the order in which they apply. */
   get adapters(): readonly AdapterInfo[] {

@@ -7,7 +7,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { type LoraFile, readLora } from "../io/lora_file.ts";
 import type { WeightSource } from "../io/weights.ts";
 import { applyLoras, type LoraStep } from "./lora.ts";
-import type { LoadOptions, Matrix, ParameterSet } from "./parameters.ts";
+import type { LoadOptions, Matrix, ParameterSet, WeightEdits } from "./parameters.ts";
 
 /** How a LoRA is loaded. */
 export interface LoadLoraOptions extends LoadOptions {
@@ -63,7 +63,6 @@ export class AdapterSet {
   /** What each matrix has in it; nothing for those as the checkpoint has them, `stale` for those whose contents are not known. */
   #inside = new Map<Matrix, string>();
   #nextId = 0;
-  #last: Promise<unknown> = Promise.resolve();
 
   /** @param reopen Opens the checkpoint that the parameters were loaded from. */
   constructor(
@@ -90,7 +89,7 @@ export class AdapterSet {
 
   /** Reads a LoRA and, unless told otherwise, makes it the active one at scale 1. */
   load(from: string | URL, { adapterName, activate = true, ...load }: LoadLoraOptions = {}): Promise<string> {
-    return this.#inTurn(async () => {
+    return this.parameters.inTurn(async () => {
       const { loaded } = this.#state;
       let free = loaded.length;
       while (this.#find(`default_${free}`)) free++;
@@ -108,7 +107,7 @@ export class AdapterSet {
 
   /** Makes these the active ones. */
   set(names: string | readonly string[], scales: number | readonly number[] = 1, load?: LoadOptions): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.parameters.inTurn(async () => {
       const list = typeof names === "string" ? [names] : names;
       const values = typeof scales === "number" ? list.map(() => scales) : scales;
       const cannot = `Cannot set adapters ${list.join(", ")}`;
@@ -128,7 +127,7 @@ export class AdapterSet {
 
   /** Makes the active ones, or those named, part of the weights. */
   fuse({ loraScale = 1, adapterNames }: { loraScale?: number; adapterNames?: readonly string[] } = {}): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.parameters.inTurn(async () => {
       const { active, fused } = this.#state;
       if (!Number.isFinite(loraScale)) {
         throw new UsageError(`Cannot fuse adapters as their scale must be a finite number: ${loraScale}`);
@@ -144,7 +143,7 @@ export class AdapterSet {
 
   /** Takes the fused ones out of the weights; those still loaded become active. */
   unfuse(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.parameters.inTurn(async () => {
       const { loaded, active, fused } = this.#state;
       const freed = fused.flat().map(({ adapter }) => adapter).filter((adapter) => loaded.includes(adapter));
       const again = freed.map((adapter) => ({ adapter, scale: adapter.scale }));
@@ -154,7 +153,7 @@ export class AdapterSet {
 
   /** Forgets one, or all; fused ones stay in the weights. */
   unload(name?: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.parameters.inTurn(async () => {
       const { loaded, active } = this.#state;
       const gone = name === undefined ? loaded : loaded.filter((adapter) => adapter.name === name);
       if (name !== undefined && gone.length === 0) this.#get(name, `Cannot unload ${name}`);
@@ -183,11 +182,20 @@ export class AdapterSet {
     return adapter;
   }
 
-  // Changes come one after another, in the order of the calls.
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => {});
-    return turn;
+  /** Loads all weights with what the model wears in them; to be called in turn. */
+  async loadParameters(
+    source: WeightSource,
+    options: LoadOptions & { optional?: readonly string[] },
+  ): Promise<void> {
+    const { marks, edits } = this.#outcome(this.#state);
+    await this.parameters.load(source, { ...options, edits });
+    this.#inside = marks;
+  }
+
+  /** Frees all weights. */
+  disposeParameters(): void {
+    this.parameters.dispose();
+    this.#inside.clear();
   }
 
   /** Brings the weights to a state; when that fails, back to the one before. */
@@ -202,20 +210,13 @@ export class AdapterSet {
     }
   }
 
-  /** Reads again all matrices whose contents a state changes. */
+  /** Reads again all matrices whose contents a state changes; a model that is not loaded gets them when it is. */
   async #write(state: State, load: LoadOptions): Promise<void> {
-    const plans = new Map<string, LoraStep[][]>();
-    const wanted = new Map<Matrix, string>();
-    for (const matrix of this.parameters.matrices) {
-      const marks = matrix.names.map((weight) => {
-        const { groups, mark } = planOf(state, nameOf(weight));
-        if (groups.length > 0) plans.set(weight, groups);
-        return mark;
-      });
-      const mark = plans.size > 0 && matrix.names.some((weight) => plans.has(weight)) ? marks.join("|") : "";
-      if ((this.#inside.get(matrix) ?? "") !== mark) wanted.set(matrix, mark);
-    }
-    if (wanted.size === 0) return;
+    const isBroken = [...this.#inside.values()].includes("stale");
+    if (!this.parameters.isLoaded && !isBroken) return;
+    const { marks, edits } = this.#outcome(state);
+    const wanted = this.parameters.matrices.filter((matrix) => marks.get(matrix) !== this.#inside.get(matrix));
+    if (wanted.length === 0) return;
     if (!this.reopen) {
       throw new UsageError(
         `Cannot change the weights of ${this.parameters.model} as its checkpoint must be readable again: ` +
@@ -223,14 +224,30 @@ export class AdapterSet {
       );
     }
     using source = await this.reopen();
-    for (const matrix of wanted.keys()) this.#inside.set(matrix, "stale");
-    await this.parameters.reload(source, [...wanted.keys()], {
+    for (const matrix of wanted) this.#inside.set(matrix, "stale");
+    await this.parameters.reload(source, wanted, edits, load);
+    this.#inside = marks;
+  }
+
+  /** What a state makes of the weights: what is done to each, and what each matrix then has in it. */
+  #outcome(state: State): { edits: WeightEdits; marks: Map<Matrix, string> } {
+    const plans = new Map<string, LoraStep[][]>();
+    const marks = new Map<Matrix, string>();
+    for (const matrix of this.parameters.matrices) {
+      const parts = matrix.names.map((weight) => {
+        const { groups, mark } = planOf(state, nameOf(weight));
+        if (groups.length > 0) plans.set(weight, groups);
+        return mark;
+      });
+      if (matrix.names.some((weight) => plans.has(weight))) marks.set(matrix, parts.join("|"));
+    }
+    const edits: WeightEdits = {
       has: (weight) => plans.has(weight),
       apply(rec: Recorder, weight: string, rows: Tensor, first: number, keep: (tensor: Tensor) => Tensor) {
         for (const steps of plans.get(weight)!) applyLoras(rec, rows, steps, first, keep);
       },
-    }, load);
-    for (const [matrix, mark] of wanted) this.#inside.set(matrix, mark);
+    };
+    return { edits, marks };
   }
 
   // Weights that are neither the one state nor the other must not be used: without them, the model says that it is not loaded.

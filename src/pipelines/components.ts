@@ -5,7 +5,7 @@ import { ConfigError } from "../errors.ts";
 import type { Backend } from "../gpu/backend.ts";
 import { Device } from "../gpu/device.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
+import { floatDType, type WeightDType } from "../ops/weight_kernels.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { schedulerFromConfig, SCHEDULERS } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
@@ -40,6 +40,12 @@ export interface PipelineLoadOptions {
   backend?: Backend;
   /** How weights are kept: f32 is the reference, f16 half the memory. */
   dtype?: WeightDType;
+  /** How the linear layers of the two large networks are kept, in place of `dtype`. */
+  quantize?: { textEncoder?: WeightDType; transformer?: WeightDType };
+  /** Loads each model when a stage needs it and frees it when the stage ends, so that one of them is in memory at a time. */
+  offload?: boolean;
+  /** Bytes for the text encoder's weights; where they take more, its blocks are read one after another for each prompt. */
+  textEncoderBudget?: number;
   transformer?: PixArtTransformer2DModel;
   scheduler?: Scheduler;
   vae?: AutoencoderKL | null;
@@ -98,10 +104,11 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
   try {
     const device = options.device ?? await Device.open({ backend: options.backend });
     if (!options.device) owned.push(device);
-    const { dtype, signal, onProgress } = options;
+    const { dtype, quantize = {}, offload, textEncoderBudget, signal, onProgress } = options;
     const load = (component: string) => ({
       device,
       dtype,
+      offload,
       signal,
       subfolder: component,
       onProgress: onProgress && ((loaded: number, total: number) => onProgress({ component, loaded, total })),
@@ -118,14 +125,22 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     const tokenizer = options.tokenizer === null || !has("tokenizer")
       ? undefined
       : options.tokenizer ?? await T5Tokenizer.fromPretrained(folder, { subfolder: "tokenizer" });
-    const textEncoder = options.textEncoder === null || !has("text_encoder")
-      ? undefined
-      : options.textEncoder ?? own(await T5EncoderModel.fromPretrained(folder, load("text_encoder")));
-    const transformer = options.transformer ??
-      own(await PixArtTransformer2DModel.fromPretrained(folder, load("transformer")));
+    const textEncoder = options.textEncoder === null || !has("text_encoder") ? undefined : options.textEncoder ?? own(
+      await T5EncoderModel.fromPretrained(folder, {
+        ...load("text_encoder"),
+        dtype: quantize.textEncoder ?? dtype,
+        weightBudget: textEncoderBudget,
+      }),
+    );
+    const transformer = options.transformer ?? own(
+      await PixArtTransformer2DModel.fromPretrained(folder, {
+        ...load("transformer"),
+        dtype: quantize.transformer ?? dtype,
+      }),
+    );
     const vae = options.vae === null || !has("vae")
       ? undefined
-      : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, load("vae")));
+      : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(dtype) }));
     return { components: { scheduler, tokenizer, textEncoder, transformer, vae }, device, owned };
   } catch (error) {
     for (const part of owned.reverse()) part[Symbol.dispose]();

@@ -6,40 +6,50 @@ import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { WeightSource } from "../io/weights.ts";
-import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
+import { ParameterSet } from "../layers/parameters.ts";
+import { ResidentModel, type StartOptions } from "../layers/resident_model.ts";
 import { toChannelsLast } from "../ops/channels.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
+import type { FloatDType } from "../ops/weight_kernels.ts";
 import type { AutoencoderConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { openAutoencoder, type OpenAutoencoderOptions } from "./open_autoencoder.ts";
+import { decodeSliced } from "./slicing.ts";
 import { decodeTiled, defaultTiling, type Tiling } from "./tiling.ts";
 
 /** The variational autoencoder of Stable Diffusion and SDXL. */
-export class AutoencoderKL implements Disposable {
-  readonly #parameters: ParameterSet;
+export class AutoencoderKL extends ResidentModel {
+  protected readonly parameters: ParameterSet;
   readonly #encoder: Encoder;
   readonly #decoder: Decoder;
 
-  private constructor(readonly device: Device, readonly config: AutoencoderConfig, dtype: WeightDType) {
-    this.#parameters = new ParameterSet(device, "AutoencoderKL", dtype);
-    this.#encoder = new Encoder(this.#parameters, config);
-    this.#decoder = new Decoder(this.#parameters, config);
+  private constructor(
+    readonly device: Device,
+    readonly config: AutoencoderConfig,
+    dtype: FloatDType,
+    protected readonly reopen: (() => Promise<WeightSource>) | undefined,
+  ) {
+    super();
+    this.parameters = new ParameterSet(device, "AutoencoderKL", dtype);
+    this.#encoder = new Encoder(this.parameters, config);
+    this.#decoder = new Decoder(this.parameters, config);
   }
 
   /**
    * Builds the network and loads its weights.
    *
+   * @param options `reopen` opens the same weights again, without which the model is not offloaded.
    * @throws {WeightsError} when the checkpoint is not this network's.
    */
   static async fromWeights(
     device: Device,
     config: AutoencoderConfig,
     source: WeightSource,
-    { dtype = "f16", ...load }: LoadOptions & { dtype?: WeightDType } = {},
+    { dtype = "f16", reopen, ...start }: StartOptions & { dtype?: FloatDType; reopen?: () => Promise<WeightSource> } =
+      {},
   ): Promise<AutoencoderKL> {
-    const model = new AutoencoderKL(device, config, dtype);
-    await model.#parameters.load(source, load);
+    const model = new AutoencoderKL(device, config, dtype, reopen);
+    await model.start(source, start);
     return model;
   }
 
@@ -55,14 +65,22 @@ export class AutoencoderKL implements Disposable {
    */
   static async fromPretrained(
     address: string,
-    { device, dtype, onProgress, signal, ...open }:
-      & LoadOptions
+    { device, dtype, offload, onProgress, onWarning, signal, ...open }:
+      & StartOptions
       & OpenAutoencoderOptions
-      & { device: Device; dtype?: WeightDType },
+      & { device: Device; dtype?: FloatDType },
   ): Promise<AutoencoderKL> {
     const { config, source } = await openAutoencoder(address, { ...open, signal });
     using _source = source;
-    return await AutoencoderKL.fromWeights(device, config, source, { dtype, onProgress, signal });
+    const reopen = async () => (await openAutoencoder(address, open)).source;
+    return await AutoencoderKL.fromWeights(device, config, source, {
+      dtype,
+      offload,
+      onProgress,
+      onWarning,
+      signal,
+      reopen,
+    });
   }
 
   /** Pixels a latent pixel stands for, along one axis. */
@@ -70,36 +88,64 @@ export class AutoencoderKL implements Disposable {
     return 2 ** (this.config.blockOutChannels.length - 1);
   }
 
-  /** Frees its weights. */
-  dispose(): void {
-    this.#parameters.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** Whether an image of this many pixels can be decoded whole: each activation must fit one binding. */
-  fitsWhole(batch: number, height: number, width: number): boolean {
+  /** Bytes of the largest activation of an image of so many pixels. */
+  activationBytes(pixels: number): number {
     // Full-size images have as many channels as the two outermost levels; the level below is a quarter of the size.
-    const widest = Math.max(...this.config.blockOutChannels.slice(0, 2));
-    return batch * height * width * widest * 4 <= this.device.limits.maxStorageBufferBindingSize;
+    return pixels * Math.max(...this.config.blockOutChannels.slice(0, 2)) * 4;
+  }
+
+  /** Whether a batch of images of this many pixels can be decoded whole: each activation must fit one binding. */
+  fitsWhole(batch: number, height: number, width: number): boolean {
+    return this.activationBytes(batch * height * width) <= this.device.limits.maxStorageBufferBindingSize;
+  }
+
+  /**
+   * How to cut a batch of images for decoding: as asked, and where it does not fit the device whole, image by image, then tile by
+   * tile. As in diffusers, an image no larger than a tile is not cut; tiles are smaller than there only where those do not fit.
+   */
+  cutFor(
+    batch: number,
+    height: number,
+    width: number,
+    { tiling, slicing = false }: { tiling?: boolean | Tiling; slicing?: boolean } = {},
+  ): { slicing: boolean; tiling?: Tiling } {
+    if (typeof tiling === "object") return { slicing, tiling };
+    const own = this.defaultTiling, side = own.tileSampleMinSize;
+    const isCut = tiling && Math.max(height, width) > side;
+    const [down, across] = isCut ? [Math.min(height, side), Math.min(width, side)] : [height, width];
+    const asked = isCut ? own : undefined;
+    if (this.fitsWhole(slicing ? 1 : batch, down, across)) return { slicing, tiling: asked };
+    if (this.fitsWhole(1, down, across)) return { slicing: true, tiling: asked };
+    const pixels = this.device.limits.maxStorageBufferBindingSize / this.activationBytes(1);
+    const step = 4 * this.scaleFactor; // so that a quarter of a tile, the overlap, is whole latent pixels
+    const fitting = Math.floor(Math.sqrt(pixels) / step) * step;
+    return { slicing: true, tiling: defaultTiling(Math.min(side, fitting), this.scaleFactor) };
   }
 
   /**
    * Decodes latents.
    *
    * @param latents [B, latentChannels, h, w], unscaled unless `scale` and `shift` undo the scaling: z = scale * x + shift.
-   * @param options `tiling` decodes tile by tile; needed where a whole image does not fit the device.
+   * @param options `slicing` decodes image by image and `tiling` tile by tile: see `cutFor`.
    * @returns [B, H, W, outChannels], about -1..1, in the recorder's scope.
    * @throws {ShapeError} when the latents are not this model's.
    */
   decode(
     rec: Recorder,
     latents: Tensor,
-    { scale, shift, tiling }: { scale?: number; shift?: number; tiling?: Tiling } = {},
+    { slicing = false, ...options }: { scale?: number; shift?: number; tiling?: Tiling; slicing?: boolean } = {},
   ): Tensor {
     this.#check("decode latents", latents, this.config.latentChannels);
+    return slicing
+      ? decodeSliced(rec, latents, (one) => this.#decode(rec, one, options))
+      : this.#decode(rec, latents, options);
+  }
+
+  #decode(
+    rec: Recorder,
+    latents: Tensor,
+    { scale, shift, tiling }: { scale?: number; shift?: number; tiling?: Tiling },
+  ): Tensor {
     return rec.scoped(() => {
       const channelsLast = toChannelsLast(rec, latents, { scale, shift });
       const decode = (tile: Tensor) => this.#decoder.forward(rec, tile);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readAll } from "../../src/gpu/readback.ts";
+import type { Tensor } from "../../src/gpu/tensor.ts";
 import { bytesOf } from "../../src/io/byte_source.ts";
 import { f16ToF32, f32ToBf16, f32ToF16 } from "../../src/io/half.ts";
 import type { LoraUpdate } from "../../src/io/lora_file.ts";
@@ -77,9 +78,9 @@ async function reloaded(
   await parameters.reload(source, [matrix], edits);
   const k = spec.inFeatures * spec.taps;
   const out = new Float32Array(matrix.columns * k);
-  for (const { start, columns, tensor } of matrix.parts) {
-    const [packed] = await readAll(device, [tensor]);
-    const width = tensor.dim(1);
+  for (const { start, columns, weight } of matrix.parts) {
+    const [packed] = await readAll(device, [weight as Tensor]);
+    const width = weight.shape[1];
     for (let row = 0; row < k; row++) {
       // Rows of the packed matrix are tap-major, those of the checkpoint channel-major.
       const source = (row % spec.inFeatures) * spec.taps + Math.floor(row / spec.inFeatures);

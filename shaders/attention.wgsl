@@ -74,12 +74,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     workgroupBarrier();
   }
   for (var r = 0u; r < 4u; r++) {
-    let out = ((sample * p.queries + first_query + r) * p.heads + head) * p.quads;
+    let out = (sample * p.queries + first_query + r) * p.heads + head;
     for (var c = 0u; c < QUADS; c++) {
       let d = c * LANES + local.x;
       if (first_query + r < p.queries && d < p.quads) {
-        y[out + d] = sums[c][r] / total[r];
+        y[out * p.quads + d] = sums[c][r] / total[r];
       }
+    }
+    if (first_query + r < p.queries && local.x == 0u) {
+      log_sums[out] = highest[r] + log(total[r]);
     }
   }
 }

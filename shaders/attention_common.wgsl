@@ -1,6 +1,7 @@
 // What all attention kernels share, appended behind each: bindings, Params, and what is added to a score.
 //   q: head h of token t of sample b starts at q_offset + (b N + t) q_stride + h D, all in quads of floats; k and v alike
-//   mask [B, Nk] and relative_bias [H, N + Nk - 1] are added to scores   ->   y [B, N, H D]
+//   mask [B, Nk] and relative_bias [H, N + Nk - 1] are added to scores   ->   y [B, N, H D]   log_sums [B, N, H]
+// A log sum is the logarithm of the sum of exp(score) over the keys: what it takes to merge attention over some keys with others.
 
 struct Params {
   queries: u32,
@@ -30,7 +31,8 @@ const LOWEST = -3.4028234e38;
 @group(0) @binding(3) var<storage, read> mask: array<f32>;
 @group(0) @binding(4) var<storage, read> relative_bias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
-@group(0) @binding(6) var<uniform> p: Params;
+@group(0) @binding(6) var<storage, read_write> log_sums: array<f32>;
+@group(0) @binding(7) var<uniform> p: Params;
 
 // What is added to the score of a key. No branches on flags: old lavapipes compile a kernel anew for every run whose branches hang
 // on uniforms alone.

@@ -179,14 +179,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   inverse(&t0);
   inverse(&t1);
   var factors: array<f32, 16>;
+  var logs: array<f32, 16>;
   for (var r = 0u; r < 8u; r++) {
     factors[r] = t0[r];
     factors[8u + r] = t1[r];
+    logs[r] = h0[r] - log(t0[r]);
+    logs[8u + r] = h1[r] - log(t1[r]);
   }
   for (var r = 0u; r < count; r++) {
-    let out = ((at.sample * p.queries + at.first_query + r) * p.heads + at.head) * p.quads;
+    let out = (at.sample * p.queries + at.first_query + r) * p.heads + at.head;
     for (var d = lane; d < p.quads; d += 8u) {
-      y[out + d] = sums[d / 8u * 16u + r] * factors[r];
+      y[out * p.quads + d] = sums[d / 8u * 16u + r] * factors[r];
     }
+    log_sums[out] = logs[r]; // all lanes have the same
   }
 }

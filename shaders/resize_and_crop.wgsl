@@ -11,6 +11,7 @@ struct Params {
   out_width: u32, // W'
   top: u32,
   left: u32,
+  first_in_row: u32, // of the image, where only some of its rows are bound
   scale_y: f32, // H over the resized height
   scale_x: f32, // W over the resized width
 }
@@ -42,8 +43,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let x1 = min(x0 + 1u, p.in_width - 1u);
   let down = from_y - f32(y0);
   let right = from_x - f32(x0);
-  let row0 = (b * p.in_height + y0) * p.in_width;
-  let row1 = (b * p.in_height + y1) * p.in_width;
+  let row0 = (b * p.in_height + y0 - p.first_in_row) * p.in_width;
+  let row1 = (b * p.in_height + y1 - p.first_in_row) * p.in_width;
   let upper = (1.0 - right) * x[(row0 + x0) * p.channels + c] + right * x[(row0 + x1) * p.channels + c];
   let lower = (1.0 - right) * x[(row1 + x0) * p.channels + c] + right * x[(row1 + x1) * p.channels + c];
   y[i] = (1.0 - down) * upper + down * lower;

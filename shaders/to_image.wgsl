@@ -7,6 +7,7 @@ struct Params {
   pixels: u32, // H * W
   channels: u32, // C
   channels_first: u32,
+  channel: u32, // the first one that is written, where they come first
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -23,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   if (p.channels_first != 0u) {
     let plane = i / p.pixels; // b * C + c
     let b = plane / p.channels;
-    let c = plane - b * p.channels;
+    let c = plane - b * p.channels + p.channel;
     from_index = (b * p.pixels + i - plane * p.pixels) * p.channels + c;
   }
   let value = x[from_index];

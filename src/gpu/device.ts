@@ -17,6 +17,9 @@ export interface DispatchTimer {
   resolve(encoder: GPUCommandEncoder): void;
 }
 
+/** WebGPU's limits that this library looks at. */
+export type DeviceLimits = Record<typeof USEFUL_LIMITS[number], number>;
+
 /** How a device is opened. */
 export interface DeviceOptions {
   /** Which WebGPU implementation; PIXART_BACKEND decides when neither this nor `gpu` is given. */
@@ -25,6 +28,8 @@ export interface DeviceOptions {
   gpu?: GPU;
   /** Optional features to ask for; every useful one when not given, `[]` for none. */
   features?: readonly string[];
+  /** Limits to keep to, by WebGPU's names, where they are below the adapter's: to run as on a smaller device. */
+  limits?: Partial<DeviceLimits>;
 }
 
 const USEFUL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
@@ -78,6 +83,8 @@ async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promis
 
 /** An open GPU. */
 export class Device implements Disposable {
+  /** WebGPU's limits of this device, or the lower ones that it was told to keep to. */
+  readonly limits: Readonly<DeviceLimits>;
   readonly ledger = new Ledger();
   readonly arena: Arena;
   readonly features: ReadonlySet<string>;
@@ -91,7 +98,14 @@ export class Device implements Disposable {
   #closed = false;
   #absent: Tensor | undefined;
 
-  private constructor(readonly entry: GpuEntry, readonly adapter: GPUAdapter, readonly gpu: GPUDevice) {
+  private constructor(
+    readonly entry: GpuEntry,
+    readonly adapter: GPUAdapter,
+    readonly gpu: GPUDevice,
+    lowered: Partial<DeviceLimits> = {},
+  ) {
+    const limits = USEFUL_LIMITS.map((name) => [name, Math.min(gpu.limits[name], lowered[name] ?? Infinity)]);
+    this.limits = Object.fromEntries(limits);
     this.features = new Set(gpu.features as unknown as Iterable<string>);
     this.errors = new ErrorLog(gpu);
     this.params = new ParamsPool(gpu, this.ledger);
@@ -116,12 +130,7 @@ export class Device implements Disposable {
       : await openBackend(options.backend);
     if (options.gpu && options.gpu === globalThis.navigator?.gpu && globalThis.Deno) entry.compiler = "naga";
     const [adapter, gpu] = await requestDevice(entry, options.features ?? USEFUL_FEATURES);
-    return new Device(entry, adapter, gpu);
-  }
-
-  /** WebGPU's limits of this device. */
-  get limits(): GPUSupportedLimits {
-    return this.gpu.limits;
+    return new Device(entry, adapter, gpu, options.limits);
   }
 
   /** What the adapter says it is: `llvmpipe (LLVM 15.0.6, 256 bits)`. */
@@ -186,7 +195,8 @@ export class Device implements Disposable {
     this.errors.throwIfLost();
     if (this.#closed) throw new DeviceError(`Cannot allocate ${label} as the device must be open: it was disposed`);
     const size = Math.max(16, Math.ceil(bytes / 4) * 4);
-    const make = () => makeStorage(this.gpu, this.ledger, size, STORAGE, label);
+    const limit = this.limits.maxBufferSize;
+    const make = () => makeStorage(this.gpu, this.ledger, size, STORAGE, label, limit);
     return this.errors.during(`allocate ${label} of ${size} bytes`, make);
   }
 

@@ -37,10 +37,17 @@ export class Storage {
  * @param device The WebGPU device.
  * @param size Its bytes; a multiple of 4.
  * @param usage WebGPU usage bits.
- * @throws {DeviceError} when `size` is above the device's limit, or the device refuses at once.
+ * @param limit Bytes that a buffer may have.
+ * @throws {DeviceError} when `size` is above the limit, or the device refuses at once.
  */
-export function makeStorage(device: GPUDevice, ledger: Ledger, size: number, usage: number, label: string): Storage {
-  const limit = device.limits.maxBufferSize;
+export function makeStorage(
+  device: GPUDevice,
+  ledger: Ledger,
+  size: number,
+  usage: number,
+  label: string,
+  limit = device.limits.maxBufferSize,
+): Storage {
   if (size > limit) {
     throw new DeviceError(`Cannot allocate ${label} of ${size} bytes as a buffer holds at most ${limit}: too large`);
   }

@@ -2,9 +2,11 @@
 
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { attention } from "../ops/attention.ts";
+import { attention, attentionOver, type Heads } from "../ops/attention.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 import type { ParameterSet } from "./parameters.ts";
+import { perturbedAttention } from "./perturbed_attention.ts";
+import { type RowPart, rowParts } from "./row_parts.ts";
 
 /** The extent of an attention layer. */
 export interface AttentionShape {
@@ -36,6 +38,12 @@ export interface ScoreBias {
   relativeBias?: Tensor;
 }
 
+/** What differs from attention as it is trained. */
+export interface SelfAttentionOptions extends ScoreBias {
+  /** How many of the last samples keep their own values: perturbed-attention guidance. */
+  perturbed?: number;
+}
+
 /** Tokens that attend to each other. */
 export class SelfAttention {
   /** Queries, keys and values: by one product side by side, or by one each. */
@@ -63,17 +71,58 @@ export class SelfAttention {
    * @param out What is fused behind the last linear layer.
    * @returns [B, N, C] f32.
    */
-  forward(rec: Recorder, x: Tensor, bias: ScoreBias = {}, out: LinearOptions = {}): Tensor {
+  forward(
+    rec: Recorder,
+    x: Tensor,
+    { perturbed = 0, ...bias }: SelfAttentionOptions = {},
+    out: LinearOptions = {},
+  ): Tensor {
     return rec.scoped(() => {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, tokens] = x.shape;
       const inner = heads * headWidth;
-      const made = this.#qkv.map((linear) => linear.forward(rec, x));
-      const [q, k, v] = made.length === 3
-        ? made.map((tensor) => ({ tensor, stride: inner, offset: 0 }))
-        : [0, 1, 2].map((part) => ({ tensor: made[0], stride: 3 * inner, offset: part * inner }));
-      const options = { batch, heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
-      return this.#out.forward(rec, attention(rec, q, k, v, options), out);
+      const plain = heads > 1 && !bias.mask && !bias.relativeBias;
+      const parts = plain ? rowParts(rec.device, x, 3 * inner, out) : undefined;
+      if (parts) {
+        parts.forEach((sample, i) => this.#inParts(rec, sample, i < batch - perturbed ? 0 : 1));
+        return out.addTo!;
+      }
+      const { q, k, v } = this.#project(rec, x);
+      const options = { heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
+      const mixed = perturbedAttention(
+        rec,
+        v,
+        { batch, tokens, width: inner, perturbed },
+        (batch) => attention(rec, q, k, v, { ...options, batch }),
+      );
+      return this.#out.forward(rec, mixed, out);
+    });
+  }
+
+  /** Queries, keys and values of tokens. */
+  #project(rec: Recorder, x: Tensor): { q: Heads; k: Heads; v: Heads } {
+    const inner = this.shape.heads * this.shape.headWidth;
+    const made = this.#qkv.map((linear) => linear.forward(rec, x));
+    const [q, k, v] = made.length === 3
+      ? made.map((tensor) => ({ tensor, stride: inner, offset: 0 }))
+      : [0, 1, 2].map((part) => ({ tensor: made[0], stride: 3 * inner, offset: part * inner }));
+    return { q, k, v };
+  }
+
+  /** One sample whose tokens are too many for a binding: the queries of each part over the keys of all. */
+  #inParts(rec: Recorder, parts: readonly RowPart[], perturbed: number): void {
+    const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
+    using _sample = rec.scope();
+    const made = parts.map(({ x }) => ({ ...this.#project(rec, x), keys: x.dim(1) }));
+    made.forEach(({ q, v, keys: queries }, i) => {
+      using _part = rec.scope();
+      const mixed = perturbedAttention(
+        rec,
+        v,
+        { batch: 1, tokens: queries, width: heads * headWidth, perturbed },
+        () => attentionOver(rec, q, made, { heads, headWidth, queries, scale }),
+      );
+      this.#out.forward(rec, mixed, parts[i].out);
     });
   }
 }
@@ -115,14 +164,29 @@ export class CrossAttention {
    * @returns [B, N, C] f32.
    */
   forward(rec: Recorder, x: Tensor, keysValues: Tensor, mask?: Tensor, out: LinearOptions = {}): Tensor {
+    const parts = rowParts(rec.device, x, this.#query.outFeatures, out);
+    if (!parts) return this.#attend(rec, x, keysValues, mask, out);
+    for (const { x, sample, out } of parts.flat()) this.#attend(rec, x, keysValues, mask, out, sample);
+    return out.addTo!;
+  }
+
+  /** @param first Which sample of the context is that of the first tokens. */
+  #attend(
+    rec: Recorder,
+    x: Tensor,
+    keysValues: Tensor,
+    mask: Tensor | undefined,
+    out: LinearOptions,
+    first?: number,
+  ): Tensor {
     return rec.scoped(() => {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, queries] = x.shape;
-      const inner = heads * headWidth;
+      const inner = heads * headWidth, keys = keysValues.dim(1);
       const q = { tensor: this.#query.forward(rec, x), stride: inner, offset: 0 };
-      const k = { tensor: keysValues, stride: 2 * inner, offset: 0 };
-      const v = { tensor: keysValues, stride: 2 * inner, offset: inner };
-      const options = { batch, heads, headWidth, queries, keys: keysValues.dim(1), scale, mask };
+      const k = { tensor: keysValues, stride: 2 * inner, offset: (first ?? 0) * keys * 2 * inner };
+      const v = { ...k, offset: k.offset + inner };
+      const options = { batch, heads, headWidth, queries, keys, scale, mask, firstMasked: first };
       return this.#out.forward(rec, attention(rec, q, k, v, options), out);
     });
   }

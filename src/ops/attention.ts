@@ -1,10 +1,14 @@
 // attention: softmax(scale q k' + bias + mask) v for all heads, without ever storing the scores.
+// Keys may come in parts, each in a tensor of its own: what a query finds in each is merged.
 
+import mergeSource from "../../shaders/attention_merge.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
-import type { Recorder } from "../gpu/recorder.ts";
+import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionByRows } from "./attention_rows.ts";
 import { type AttentionVariant, attentionVariant, prefersRows } from "./attention_variants.ts";
+
+const MERGE = { name: "attention_merge", source: mergeSource };
 
 /** Heads within rows of a matrix: head h of token t of sample b starts at `offset + (b * tokens + t) * stride + h * D`. */
 export interface Heads {
@@ -32,10 +36,20 @@ export interface AttentionOptions {
   scale: number;
   /** [B, Nk] f32, added to the scores of a key: 0 to see it, -10000 or the lowest float not to. */
   mask?: Tensor;
+  /** Which sample of the mask the first one is; 0 when not given. */
+  firstMasked?: number;
   /** [H, N + Nk - 1] f32: the score of query i for key j gets element j - i + N - 1. */
   relativeBias?: Tensor;
   /** A kernel other than the fastest for this device. */
   variant?: AttentionVariant;
+}
+
+/** Some of the keys of a sample, with their values. */
+export interface KeysValues {
+  k: Heads;
+  v: Heads;
+  /** How many there are. */
+  keys: number;
 }
 
 // The bits of `flags` in attention_common.wgsl.
@@ -51,17 +65,12 @@ const WITH = { mask: 1, bias: 2 };
  * @throws {ShapeError} when a tensor is too small for its extents, or not on whole quads of floats.
  */
 export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: AttentionOptions): Tensor {
-  const { batch, heads, headWidth, queries, keys, scale, mask, relativeBias } = options;
-  if (headWidth < 4 || headWidth % 4 !== 0) {
-    throw new ShapeError(`Cannot attend with heads of ${headWidth} floats as their width must be a multiple of 4`);
-  }
-  if (keys < 1) throw new ShapeError(`Cannot attend as there must be a key: ${keys}`);
-  checkHeads("queries", q, batch * queries, heads * headWidth);
-  checkHeads("keys", k, batch * keys, heads * headWidth);
-  checkHeads("values", v, batch * keys, heads * headWidth);
-  checkAdded("mask", mask, batch * keys);
+  const { batch, heads, headWidth, queries, keys, mask, firstMasked = 0, relativeBias } = options;
+  check(q, { k, v, keys }, options);
+  // Samples of the mask before and behind these may be those of others.
+  const masked = options.firstMasked === undefined ? batch : Math.max(firstMasked + batch, (mask?.size ?? 0) / keys);
+  checkAdded("mask", mask, masked * keys);
   checkAdded("relative bias", relativeBias, heads * (queries + keys - 1));
-
   const y = rec.tensor([batch, queries, heads * headWidth]);
   if (queries === 0 || batch === 0) return y;
   const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
@@ -69,43 +78,106 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
     attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, options);
     return y;
   }
-  const variant = options.variant ?? attentionVariant(rec.device, headWidth);
+  using _scope = rec.scope();
+  const logSums = rec.tensor([batch, queries, heads]);
   // A binding holds only so many bytes: if all samples are too many, they go one by one.
   const limit = rec.device.limits.maxStorageBufferBindingSize;
   const step = [q.tensor, k.tensor, v.tensor, y].every((tensor) => tensor.bytes <= limit) ? batch : 1;
   for (let sample = 0; sample < batch; sample += step) {
     const part = ({ tensor, stride, offset }: Heads, tokens: number) => {
       const start = sample * tokens * stride;
-      return step === batch ? tensor : tensor.view([Math.min(offset + tokens * stride, tensor.size - start)], start);
+      const view = tensor.view([Math.min(offset + tokens * stride, tensor.size - start)], start);
+      return { tensor: step === batch ? tensor : view, stride, offset };
     };
-    rec.dispatch(rec.device.kernel(variant.kernel, variant.constants), {
-      bindings: [
-        part(q, queries),
-        part(k, keys),
-        part(v, keys),
-        mask,
-        relativeBias,
-        part({ tensor: y, stride: heads * headWidth, offset: 0 }, queries),
-      ],
-      params: {
-        queries,
-        keys,
-        heads,
-        quads: headWidth / 4,
-        q_stride: q.stride / 4,
-        q_offset: q.offset / 4,
-        k_stride: k.stride / 4,
-        k_offset: k.offset / 4,
-        v_stride: v.stride / 4,
-        v_offset: v.offset / 4,
-        scale,
-        flags: (mask ? WITH.mask : 0) | (relativeBias ? WITH.bias : 0),
-        first_sample: sample,
-      },
-      groups: [Math.ceil(queries / variant.queries), heads * step],
-    });
+    const result = { y: part(rowsOf(y), queries).tensor, logSums: part(rowsOf(logSums), queries).tensor };
+    const sampleOptions = { ...options, batch: step, firstMasked: firstMasked + sample };
+    attend(rec, part(q, queries), { k: part(k, keys), v: part(v, keys), keys }, result, sampleOptions);
   }
   return y;
+}
+
+/**
+ * Attention of one sample over keys that lie in several tensors, without mask or bias.
+ *
+ * @param q The queries' heads, [N, H, D] in rows of any stride.
+ * @param parts All keys and values, in any order.
+ * @returns [1, N, H * D] f32 in the recorder's scope.
+ * @throws {ShapeError} when a tensor is too small for its extents, or there is no key.
+ */
+export function attentionOver(
+  rec: Recorder,
+  q: Heads,
+  parts: readonly KeysValues[],
+  options: Pick<AttentionOptions, "heads" | "headWidth" | "queries" | "scale" | "variant">,
+): Tensor {
+  const { heads, headWidth, queries } = options;
+  if (parts.length === 0) throw new ShapeError("Cannot attend as there must be a key: 0");
+  for (const part of parts) check(q, part, { ...options, batch: 1 });
+  return rec.scoped(() => {
+    const made = () => ({
+      y: rec.tensor([1, queries, heads * headWidth]),
+      logSums: rec.tensor([1, queries, heads]),
+    });
+    const [all, more] = [made(), parts.length > 1 ? made() : undefined];
+    parts.forEach((part, i) => {
+      const result = i === 0 ? all : more!;
+      attend(rec, q, part, result, { ...options, batch: 1 });
+      if (i === 0) return;
+      rec.dispatch(rec.device.kernel(MERGE), {
+        bindings: [result.y, result.logSums, all.y, all.logSums],
+        params: { rows: queries * heads, quads: headWidth / 4 },
+        groups: linearGroups(Math.ceil(queries * heads / 64)),
+      });
+    });
+    return all.y;
+  });
+}
+
+/** One dispatch: all queries over these keys. */
+function attend(
+  rec: Recorder,
+  q: Heads,
+  { k, v, keys }: KeysValues,
+  { y, logSums }: { y: Tensor; logSums: Tensor },
+  options: Omit<AttentionOptions, "keys">,
+): void {
+  const { batch, heads, headWidth, queries, scale, mask, firstMasked = 0, relativeBias } = options;
+  const variant = options.variant ?? attentionVariant(rec.device, headWidth);
+  rec.dispatch(rec.device.kernel(variant.kernel, variant.constants), {
+    bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, y, logSums],
+    params: {
+      queries,
+      keys,
+      heads,
+      quads: headWidth / 4,
+      q_stride: q.stride / 4,
+      q_offset: q.offset / 4,
+      k_stride: k.stride / 4,
+      k_offset: k.offset / 4,
+      v_stride: v.stride / 4,
+      v_offset: v.offset / 4,
+      scale,
+      flags: (mask ? WITH.mask : 0) | (relativeBias ? WITH.bias : 0),
+      first_sample: firstMasked,
+    },
+    groups: [Math.ceil(queries / variant.queries), heads * batch],
+  });
+}
+
+/** The rows of a tensor as heads of that width, one behind the other. */
+function rowsOf(tensor: Tensor): Heads {
+  return { tensor, stride: tensor.dim(-1), offset: 0 };
+}
+
+function check(q: Heads, { k, v, keys }: KeysValues, options: Omit<AttentionOptions, "keys">): void {
+  const { batch, heads, headWidth, queries } = options;
+  if (headWidth < 4 || headWidth % 4 !== 0) {
+    throw new ShapeError(`Cannot attend with heads of ${headWidth} floats as their width must be a multiple of 4`);
+  }
+  if (keys < 1) throw new ShapeError(`Cannot attend as there must be a key: ${keys}`);
+  checkHeads("queries", q, batch * queries, heads * headWidth);
+  checkHeads("keys", k, batch * keys, heads * headWidth);
+  checkHeads("values", v, batch * keys, heads * headWidth);
 }
 
 function checkHeads(what: string, { tensor, stride, offset }: Heads, tokens: number, width: number): void {

@@ -22,6 +22,8 @@ export interface RowsOptions {
   scale: number;
   /** [B, Nk] f32. */
   mask?: Tensor;
+  /** Which sample of the mask the first one is; 0 when not given. */
+  firstMasked?: number;
   /** Rows of scores that exist at once, a multiple of 64; what 16 MiB hold when not given. */
   rows?: number;
 }
@@ -35,7 +37,7 @@ export interface RowsOptions {
  * @param y [B, N, D] f32, where the result goes.
  */
 export function attentionByRows(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, y: Tensor, options: RowsOptions): void {
-  const { batch, headWidth: D, queries, keys, scale, mask } = options;
+  const { batch, headWidth: D, queries, keys, scale, mask, firstMasked = 0 } = options;
   const padded = Math.ceil(keys / 4) * 4;
   using _scope = rec.scope();
   const turned = rec.tensor([D, padded]);
@@ -56,7 +58,7 @@ export function attentionByRows(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, 
       matmul(rec, q.view([rows, D], start), turned, { columns: keys, out: part });
       rec.dispatch(rec.device.kernel(SOFTMAX), {
         bindings: [mask, part],
-        params: { keys, scale, masked: mask ? 1 : 0, mask_offset: sample * keys },
+        params: { keys, scale, masked: mask ? 1 : 0, mask_offset: (firstMasked + sample) * keys },
         groups: [rows],
       });
       matmul(rec, part, values, { out: y.view([rows, D], start) });

@@ -8,7 +8,8 @@ import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import { formatShape, type Tensor } from "../gpu/tensor.ts";
-import { forWeights, type WeightDType } from "./weight_kernels.ts";
+import { rowBands, rowRuns } from "./row_runs.ts";
+import { type FloatDType, forWeights } from "./weight_kernels.ts";
 
 const PORTABLE = forWeights({ name: "conv2d", source, shared: [commonSource] });
 const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared: [commonSource], features: ["subgroups"] });
@@ -40,7 +41,7 @@ export interface Conv2dOptions {
 
 /** A kernel for each type of weights, its own constants, and the workgroups that cover the outputs. */
 interface Variant {
-  kernels: Record<WeightDType, KernelSource>;
+  kernels: Record<FloatDType, KernelSource>;
   constants: Constants;
   groups: number;
 }
@@ -97,15 +98,16 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
   if (addTo && (addTo.dtype !== "f32" || formatShape(addTo.shape) !== formatShape(outShape))) {
     throw new ShapeError(`Cannot convolve ${x} as the residual must be f32${formatShape(outShape)}: ${addTo}`);
   }
-  const outputs = samples * outHeight * outWidth;
   const y = addTo ?? rec.tensor(outShape);
-  const { kernels, constants, groups } = variantFor(rec.device, outputs, channels, options);
-  rec.dispatch(
-    rec.device.kernel(kernels[w.dtype], { ...constants, HAS_BIAS: !!bias }),
-    {
+  const { device } = rec;
+  const scale = upsample ? 2 : 1;
+  const convolve = (x: Tensor, y: Tensor, samples: number, outHeight: number, top: number) => {
+    const outputs = samples * outHeight * outWidth;
+    const { kernels, constants, groups } = variantFor(device, outputs, channels, options);
+    rec.dispatch(device.kernel(kernels[w.dtype as FloatDType], { ...constants, HAS_BIAS: !!bias }), {
       bindings: [x, w, bias, y],
       params: {
-        height,
+        height: x.size / samples / inWidth / channels * scale,
         width,
         channels,
         out_height: outHeight,
@@ -115,12 +117,38 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
         kernel,
         stride,
         upsample: upsample ? 1 : 0,
-        top: padding.top,
+        top,
         left: padding.left,
         add: addTo ? 1 : 0,
       },
       groups: linearGroups(groups),
-    },
-  );
+    });
+  };
+  if (rowRuns(device, Math.max(x.size, y.size), [1]).length <= 1) {
+    convolve(x, y, samples, outHeight, padding.top);
+    return y;
+  }
+  // Bands of the result, each from the rows of x that it sees: images of their own, whose padding moves with them.
+  const [inRow, outRow] = [inWidth * channels, outWidth * outChannels];
+  const reach = (first: number, end: number) =>
+    [
+      Math.floor((first * stride - padding.top) / scale),
+      Math.ceil(((end - 1) * stride - padding.top + kernel) / scale),
+    ] as const;
+  for (let sample = 0; sample < samples; sample++) {
+    for (
+      const { first, count, from, height } of rowBands(
+        device,
+        outHeight,
+        outRow,
+        { rows: inHeight, width: inRow },
+        reach,
+      )
+    ) {
+      const rows = x.view([height, inWidth, channels], (sample * inHeight + from) * inRow);
+      const out = y.view([count, outWidth, outChannels], (sample * outHeight + first) * outRow);
+      convolve(rows, out, 1, count, padding.top + from * scale - first * stride);
+    }
+  }
   return y;
 }

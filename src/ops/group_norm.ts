@@ -4,9 +4,11 @@ import applySource from "../../shaders/group_norm_apply.wgsl" with { type: "text
 import mergeSource from "../../shaders/group_norm_merge.wgsl" with { type: "text" };
 import partialSource from "../../shaders/group_norm_partial.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
+import type { Kernel } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { forLanes, forReduction, lanesOf, reductionFor } from "./lane_kernels.ts";
+import { rowRuns } from "./row_runs.ts";
 
 const PARTIAL = forLanes({ name: "group_norm_partial", source: partialSource });
 const MERGE = forReduction({ name: "group_norm_merge", source: mergeSource });
@@ -42,7 +44,7 @@ function runLength(pixels: number): number {
  * @throws {ShapeError} when the channels do not divide into the groups, or weight and bias are not [C].
  */
 export function groupNorm(rec: Recorder, x: Tensor, options: GroupNormOptions): Tensor {
-  const { groups, eps, weight, bias, silu = false } = options;
+  const { groups, weight, bias } = options;
   if (x.dtype !== "f32" || x.shape.length !== 4 || x.size === 0) {
     throw new ShapeError(`Cannot normalize ${x} as it must be f32 [B, H, W, C] with elements: it is not`);
   }
@@ -53,32 +55,56 @@ export function groupNorm(rec: Recorder, x: Tensor, options: GroupNormOptions): 
   if (weight.size !== columns || bias.size !== columns || weight.dtype !== "f32" || bias.dtype !== "f32") {
     throw new ShapeError(`Cannot normalize ${x} as weight and bias must be f32[${columns}]: ${weight} and ${bias}`);
   }
+  const y = rec.tensor(x.shape);
+  if (rowRuns(rec.device, x.size, [1]).length === 1) normalize(rec, x, y, options);
+  else {
+    // A sample at a time, so that its factors start where a binding may.
+    for (let sample = 0; sample < samples; sample++) {
+      const of = (image: Tensor) => image.view([1, height, width, columns], sample * height * width * columns);
+      normalize(rec, of(x), of(y), options);
+    }
+  }
+  return y;
+}
+
+/** Normalises images into `y`; a single one of any size, several where a binding holds all. */
+function normalize(rec: Recorder, x: Tensor, y: Tensor, options: GroupNormOptions): void {
+  const { groups, eps, weight, bias, silu = false } = options;
   const { device } = rec;
+  const [samples, height, width, columns] = x.shape;
   const pixels = height * width;
   const run_length = runLength(pixels);
   const runs = Math.ceil(pixels / run_length);
   const lanes = lanesOf(columns);
-  const invocations = linearGroups(Math.ceil(samples * runs * columns / lanes / 64));
-  const y = rec.tensor(x.shape);
-  using scope = rec.scope();
+  using _scope = rec.scope();
   const moments = rec.tensor([samples, runs, columns, 2]);
   const factors = rec.tensor([samples, 2, columns]);
-  rec.dispatch(device.kernel(PARTIAL[lanes]), {
-    bindings: [x, moments],
-    params: { samples, pixels, columns, runs, run_length },
-    groups: invocations,
-  });
+  // Parts of an image are whole runs of pixels.
+  const parts = samples > 1 ? [{ first: 0, count: runs }] : rowRuns(device, runs, [run_length * columns, 2 * columns]);
+  const forParts = (kernel: Kernel, bindings: (pixels: number[], runs: number[]) => (Tensor | undefined)[]) => {
+    for (const { first, count } of parts) {
+      const start = first * run_length, length = Math.min(count * run_length, pixels - start);
+      rec.dispatch(kernel, {
+        bindings: bindings([start, length], [first, count]),
+        params: { samples, pixels: length, columns, runs: count, run_length },
+        groups: linearGroups(Math.ceil(samples * count * columns / lanes / 64)),
+      });
+    }
+  };
+  const part = (tensor: Tensor, [first, count]: number[], width: number) =>
+    tensor.view([samples * count, width], first * width);
+  forParts(
+    device.kernel(PARTIAL[lanes]),
+    (pixels, runs) => [part(x, pixels, columns), part(moments, runs, 2 * columns)],
+  );
   const { kernels, workers } = reductionFor(device, MERGE, options.portable);
   rec.dispatch(device.kernel(kernels[lanes], { WORKERS: workers }), {
     bindings: [moments, weight, factors],
     params: { pixels, columns, groups, runs, run_length, eps },
     groups: [groups, samples],
   });
-  rec.dispatch(device.kernel(APPLY[lanes], { SILU: silu }), {
-    bindings: [x, factors, bias, y],
-    params: { samples, pixels, columns, runs, run_length },
-    groups: invocations,
-  });
-  scope.dispose();
-  return y;
+  forParts(
+    device.kernel(APPLY[lanes], { SILU: silu }),
+    (pixels) => [part(x, pixels, columns), factors, bias, part(y, pixels, columns)],
+  );
 }

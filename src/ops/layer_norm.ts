@@ -5,6 +5,7 @@ import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { forReduction, lanesOf, reductionFor } from "./lane_kernels.ts";
+import { rowRuns } from "./row_runs.ts";
 
 const KERNELS = forReduction({ name: "layer_norm", source });
 
@@ -69,23 +70,36 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
   const { kernels, workers, rows: rowsPerGroup } = reductionFor(device, KERNELS, options.portable);
   const lanes = lanesOf(columns, ...[scale, shift].flatMap((table) => table ? [table.stride, table.offset] : []));
   const constants = { WORKERS: workers, ROWS: rowsPerGroup, HAS_SCALE: !!scale, HAS_SHIFT: !!shift };
-  const groupsPerSample = Math.ceil(rows / rowsPerGroup);
+  const kernel = device.kernel(kernels[lanes], constants);
   const y = rec.tensor(x.shape);
-  rec.dispatch(device.kernel(kernels[lanes], constants), {
-    bindings: [x, scale?.tensor, shift?.tensor, y],
-    params: {
-      samples,
-      rows,
-      columns,
-      groups_per_sample: groupsPerSample,
-      scale_offset: scale?.offset ?? 0,
-      scale_stride: scale?.stride ?? 0,
-      shift_offset: shift?.offset ?? 0,
-      shift_stride: shift?.stride ?? 0,
-      one: weight ? 0 : 1,
-      eps,
-    },
-    groups: linearGroups(samples * groupsPerSample),
-  });
+  const normalize = (x: Tensor, y: Tensor, samples: number, rows: number, firstSample: number) => {
+    const groupsPerSample = Math.ceil(rows / rowsPerGroup);
+    const start = (table: TableRows | undefined) => table ? table.offset + firstSample * table.stride : 0;
+    rec.dispatch(kernel, {
+      bindings: [x, scale?.tensor, shift?.tensor, y],
+      params: {
+        samples,
+        rows,
+        columns,
+        groups_per_sample: groupsPerSample,
+        scale_offset: start(scale),
+        scale_stride: scale?.stride ?? 0,
+        shift_offset: start(shift),
+        shift_stride: shift?.stride ?? 0,
+        one: weight ? 0 : 1,
+        eps,
+      },
+      groups: linearGroups(samples * groupsPerSample),
+    });
+  };
+  if (rowRuns(device, samples * rows, [columns]).length === 1) normalize(x, y, samples, rows, 0);
+  else {
+    for (let sample = 0; sample < samples; sample++) {
+      for (const { first, count } of rowRuns(device, rows, [columns])) {
+        const part = (tensor: Tensor) => tensor.view([count, columns], (sample * rows + first) * columns);
+        normalize(part(x), part(y), 1, count, sample);
+      }
+    }
+  }
   return y;
 }

@@ -4,6 +4,7 @@ import source from "../../shaders/resize_and_crop.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { rowBands, rowRuns } from "./row_runs.ts";
 
 const KERNEL = { name: "resize_and_crop", source };
 
@@ -39,21 +40,39 @@ export function resizeAndCrop(rec: Recorder, x: Tensor, options: ResizeAndCropOp
   }
   const [batch, inHeight, inWidth, channels] = x.shape;
   const y = rec.tensor([batch, height, width, channels]);
-  rec.dispatch(rec.device.kernel(KERNEL), {
-    bindings: [x, y],
-    params: {
-      total: y.size,
-      in_height: inHeight,
-      in_width: inWidth,
-      channels,
-      out_height: height,
-      out_width: width,
-      top,
-      left,
-      scale_y: inHeight / Math.max(resizedHeight, 1),
-      scale_x: inWidth / Math.max(resizedWidth, 1),
-    },
-    groups: linearGroups(Math.ceil(y.size / 64)),
-  });
+  const scale = inHeight / Math.max(resizedHeight, 1);
+  const resize = (x: Tensor, y: Tensor, outHeight: number, firstRow: number, firstInRow: number) =>
+    rec.dispatch(rec.device.kernel(KERNEL), {
+      bindings: [x, y],
+      params: {
+        total: y.size,
+        in_height: inHeight,
+        in_width: inWidth,
+        channels,
+        out_height: outHeight,
+        out_width: width,
+        top: top + firstRow,
+        left,
+        first_in_row: firstInRow,
+        scale_y: scale,
+        scale_x: inWidth / Math.max(resizedWidth, 1),
+      },
+      groups: linearGroups(Math.ceil(y.size / 64)),
+    });
+  const [inRow, outRow] = [inWidth * channels, width * channels];
+  if (rowRuns(rec.device, Math.max(x.size, y.size), [1]).length <= 1) {
+    resize(x, y, height, 0, 0);
+    return y;
+  }
+  // The kernel places a row in f32, so a band takes one row more on either side.
+  const reach = (first: number, end: number) =>
+    [Math.floor((top + first) * scale) - 2, Math.ceil((top + end) * scale) + 3] as const;
+  for (let sample = 0; sample < batch; sample++) {
+    for (const band of rowBands(rec.device, height, outRow, { rows: inHeight, width: inRow }, reach)) {
+      const from = x.view([band.height, inWidth, channels], (sample * inHeight + band.from) * inRow);
+      const to = y.view([band.count, width, channels], (sample * height + band.first) * outRow);
+      resize(from, to, band.count, band.first, band.from);
+    }
+  }
   return y;
 }

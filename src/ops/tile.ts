@@ -5,6 +5,7 @@ import cropSource from "../../shaders/crop.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { alignedRows, rowRuns } from "./row_runs.ts";
 
 const CROP = { name: "crop", source: cropSource };
 const BLEND = { name: "blend_tile", source: blendSource };
@@ -97,24 +98,41 @@ export function blendTile(rec: Recorder, canvas: Tensor, tile: Tensor, options: 
         `${place.top}, ${place.left} on`,
     );
   }
-  rec.dispatch(rec.device.kernel(BLEND), {
-    bindings: [above, left, tile, canvas],
-    params: {
-      total: tile.size,
-      height,
-      width,
-      channels,
-      above_height: above?.dim(1) ?? 0,
-      left_width: left?.dim(2) ?? 0,
-      fade_down: above ? Math.min(fade, above.dim(1), height) : 0,
-      fade_right: left ? Math.min(fade, left.dim(2), width) : 0,
-      canvas_height: canvasHeight,
-      canvas_width: canvasWidth,
-      canvas_top: place.top,
-      canvas_left: place.left,
-      kept_height: place.height,
-      kept_width: place.width,
-    },
-    groups: linearGroups(Math.ceil(tile.size / 64)),
-  });
+  const { device } = rec;
+  const blend = (sample: number, samples: number, onto: Tensor, top: number) => {
+    const of = (x: Tensor | undefined) => {
+      if (!x || samples === batch) return x;
+      const size = x.size / batch;
+      return x.view([1, ...x.shape.slice(1)], sample * size);
+    };
+    rec.dispatch(device.kernel(BLEND), {
+      bindings: [of(above), of(left), of(tile), onto],
+      params: {
+        total: tile.size / batch * samples,
+        height,
+        width,
+        channels,
+        above_height: above?.dim(1) ?? 0,
+        left_width: left?.dim(2) ?? 0,
+        fade_down: above ? Math.min(fade, above.dim(1), height) : 0,
+        fade_right: left ? Math.min(fade, left.dim(2), width) : 0,
+        canvas_height: canvasHeight,
+        canvas_width: canvasWidth,
+        canvas_top: top,
+        canvas_left: place.left,
+        kept_height: place.height,
+        kept_width: place.width,
+      },
+      groups: linearGroups(Math.ceil(tile.size / batch * samples / 64)),
+    });
+  };
+  if (rowRuns(device, canvas.size, [1]).length <= 1) return blend(0, batch, canvas, place.top);
+  // Of a canvas that a binding cannot hold, the rows that are written.
+  const row = canvasWidth * channels;
+  for (let sample = 0; sample < batch; sample++) {
+    const first = sample * canvasHeight + place.top;
+    const start = first - first % alignedRows(row);
+    const rows = canvas.view([first - start + place.height, canvasWidth, channels], start * row);
+    blend(sample, 1, rows, first - start);
+  }
 }

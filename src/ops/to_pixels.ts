@@ -5,6 +5,7 @@ import imageSource from "../../shaders/to_image.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { rowRuns } from "./row_runs.ts";
 
 const PIXELS = { name: "to_pixels", source: pixelsSource };
 const IMAGE = { name: "to_image", source: imageSource };
@@ -24,11 +25,13 @@ export function toPixels(rec: Recorder, x: Tensor): Tensor {
     throw new ShapeError(`Cannot make pixels of ${x} as it must be f32 [B, H, W, 3]: it is not`);
   }
   const y = rec.tensor(x.shape.slice(0, 3), "u32");
-  rec.dispatch(rec.device.kernel(PIXELS), {
-    bindings: [x, y],
-    params: { total: y.size },
-    groups: linearGroups(Math.ceil(y.size / 64)),
-  });
+  for (const { first, count } of rowRuns(rec.device, y.size, [3, 1])) {
+    rec.dispatch(rec.device.kernel(PIXELS), {
+      bindings: [x.view([count, 3], 3 * first), y.view([count], first)],
+      params: { total: count },
+      groups: linearGroups(Math.ceil(count / 64)),
+    });
+  }
   return y;
 }
 
@@ -45,12 +48,30 @@ export function toImage(rec: Recorder, x: Tensor, layout: ImageLayout): Tensor {
     throw new ShapeError(`Cannot make an image of ${x} as it must be f32 [B, H, W, C]: it is not`);
   }
   const [batch, height, width, channels] = x.shape;
-  const first = layout === "nchw";
-  const y = rec.tensor(first ? [batch, channels, height, width] : x.shape);
-  rec.dispatch(rec.device.kernel(IMAGE), {
-    bindings: [x, y],
-    params: { total: x.size, pixels: height * width, channels, channels_first: first ? 1 : 0 },
-    groups: linearGroups(Math.ceil(x.size / 64)),
-  });
+  const pixels = height * width;
+  const { device } = rec;
+  const y = rec.tensor(layout === "nchw" ? [batch, channels, height, width] : x.shape);
+  const map = (x: Tensor, y: Tensor, params: { pixels: number; channels_first: number; channel: number }) =>
+    rec.dispatch(device.kernel(IMAGE), {
+      bindings: [x, y],
+      params: { total: y.size, channels, ...params },
+      groups: linearGroups(Math.ceil(y.size / 64)),
+    });
+  const runs = rowRuns(device, x.size, [1]);
+  if (layout === "nhwc") {
+    for (const { first, count } of runs) {
+      map(x.view([count], first), y.view([count], first), { pixels, channels_first: 0, channel: 0 });
+    }
+  } else if (runs.length === 1) map(x, y, { pixels, channels_first: 1, channel: 0 });
+  else {
+    // Plane by plane, since a run of pixels goes to as many places as there are channels.
+    for (let plane = 0; plane < batch * channels; plane++) {
+      const sample = Math.floor(plane / channels), channel = plane % channels;
+      for (const { first, count } of rowRuns(device, pixels, [channels, 1])) {
+        const from = x.view([count, channels], (sample * pixels + first) * channels);
+        map(from, y.view([count], plane * pixels + first), { pixels: count, channels_first: 1, channel });
+      }
+    }
+  }
   return y;
 }

@@ -3,7 +3,7 @@ import { ShapeError } from "../../src/errors.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { conv2d, type Padding } from "../../src/ops/conv2d.ts";
 import { packWeight } from "../../src/ops/pack_weight.ts";
-import type { WeightDType } from "../../src/ops/weight_kernels.ts";
+import type { FloatDType } from "../../src/ops/weight_kernels.ts";
 import { device } from "../_device.ts";
 import { assertClose, numbers } from "../_reference.ts";
 import { runBoth } from "./_portable.ts";
@@ -18,7 +18,7 @@ interface Case {
   bias?: boolean;
   add?: boolean;
   upsample?: boolean;
-  weights?: WeightDType;
+  weights?: FloatDType;
 }
 
 const NONE = { top: 0, left: 0, bottom: 0, right: 0 };

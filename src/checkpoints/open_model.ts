@@ -3,6 +3,7 @@
 
 import { ConfigError, UsageError, WeightsError } from "../errors.ts";
 import { exists, joinPath, readJson } from "../io/byte_source.ts";
+import { asPlainFloats } from "../io/cast_weights.ts";
 import { isFile, type ModelFiles, type ModelFilesOptions, openModelFiles } from "../io/model_files.ts";
 import { isRecord } from "../io/strict_json.ts";
 import { T5_ANCHORS } from "../io/t5_names.ts";
@@ -156,8 +157,11 @@ async function opened(
   address: string,
   options: OpenModelOptions,
 ): Promise<Omit<OpenModel, "kind" | typeof Symbol.dispose>> {
-  if (kind === "text_encoder") return await openTextEncoder(address, options);
+  if (kind === "text_encoder") {
+    const { source, ...model } = await openTextEncoder(address, options);
+    return { ...model, source: asPlainFloats(source) };
+  }
   if (kind === "vae") return await openAutoencoder(address, options);
   const { config, source, isGuessed } = await openTransformer(address, options);
-  return { json: transformerConfigJson(config), transformer: config, source, isGuessed };
+  return { json: transformerConfigJson(config), transformer: config, source: asPlainFloats(source), isGuessed };
 }

@@ -23,13 +23,20 @@ export interface BlockCaption {
 /** A block. */
 export class TransformerBlock {
   readonly #table: Vector;
-  readonly #selfAttention: (rec: Recorder, x: Tensor, grid: Grid, out: LinearOptions) => Tensor;
+  readonly #selfAttention: (rec: Recorder, x: Tensor, grid: Grid, perturbed: number, out: LinearOptions) => Tensor;
   readonly #crossAttention: CrossAttention;
   readonly #feedForward: FeedForward;
 
-  /** @param index Its place among the blocks, from 0. */
-  constructor(parameters: ParameterSet, index: number, private readonly config: TransformerConfig) {
-    const name = `transformer_blocks.${index}`;
+  /**
+   * @param index Its place among the blocks, from 0.
+   * @param name The checkpoint's prefix.
+   */
+  constructor(
+    parameters: ParameterSet,
+    index: number,
+    private readonly config: TransformerConfig,
+    name = `transformer_blocks.${index}`,
+  ) {
     const { numAttentionHeads: heads, attentionHeadDim: headWidth, attentionBias: bias, qkNorm } = config;
     const width = heads * headWidth;
     // diffusers' attention_bias is about queries, keys and values only.
@@ -38,10 +45,10 @@ export class TransformerBlock {
     const compression = config.kvCompression?.layers.includes(index) ? config.kvCompression : undefined;
     if (qkNorm || compression) {
       const attention = new CompressedSelfAttention(parameters, `${name}.attn1`, { ...shape, qkNorm, compression });
-      this.#selfAttention = (rec, x, grid, out) => attention.forward(rec, x, grid, out);
+      this.#selfAttention = (rec, x, grid, perturbed, out) => attention.forward(rec, x, grid, perturbed, out);
     } else {
       const attention = new SelfAttention(parameters, `${name}.attn1`, shape);
-      this.#selfAttention = (rec, x, _grid, out) => attention.forward(rec, x, {}, out);
+      this.#selfAttention = (rec, x, _grid, perturbed, out) => attention.forward(rec, x, { perturbed }, out);
     }
     this.#crossAttention = new CrossAttention(parameters, `${name}.attn2`, shape, width);
     this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
@@ -61,14 +68,22 @@ export class TransformerBlock {
    * @param x [B, N, C]
    * @param grid The tokens' grid, N = height * width.
    * @param rows Six modulation rows a sample: shift, scale and gate of the attention, then of the feed-forward.
+   * @param perturbed How many of the last samples keep their own values in the self-attention.
    * @returns [B, N, C]; without a tape, x itself, updated in place.
    */
-  forward(rec: Recorder, x: Tensor, grid: Grid, rows: readonly TableRows[], caption: BlockCaption): Tensor {
+  forward(
+    rec: Recorder,
+    x: Tensor,
+    grid: Grid,
+    rows: readonly TableRows[],
+    caption: BlockCaption,
+    perturbed = 0,
+  ): Tensor {
     const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = rows;
     const eps = this.config.normEps;
     return rec.scoped(() => {
       const h = layerNorm(rec, x, { eps, shift: shiftAttention, scale: scaleAttention });
-      x = this.#selfAttention(rec, h, grid, { addTo: x, gate: gateAttention });
+      x = this.#selfAttention(rec, h, grid, perturbed, { addTo: x, gate: gateAttention });
       x = this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }); // no norm, no gate
       const m = layerNorm(rec, x, { eps, shift: shiftMlp, scale: scaleMlp });
       return this.#feedForward.forward(rec, m, { addTo: x, gate: gateMlp });

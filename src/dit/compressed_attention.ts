@@ -6,7 +6,9 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Linear, type LinearOptions } from "../layers/linear.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
-import { attention } from "../ops/attention.ts";
+import { perturbedAttention } from "../layers/perturbed_attention.ts";
+import { type RowPart, rowParts } from "../layers/row_parts.ts";
+import { attention, attentionOver } from "../ops/attention.ts";
 import { downsampleTokens } from "../ops/downsample_tokens.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
 import type { KvCompression } from "./config.ts";
@@ -79,23 +81,76 @@ export class CompressedSelfAttention {
 
   /**
    * @param x [B, N, C] f32, N the tokens of the grid.
+   * @param perturbed How many of the last samples keep their own values, those of all tokens.
    * @param out What is fused behind the last linear layer.
    * @returns [B, N, C] f32.
    * @throws {ShapeError} when the grid cannot be thinned as the model wants it.
    */
-  forward(rec: Recorder, x: Tensor, grid: Grid, out: LinearOptions): Tensor {
+  forward(rec: Recorder, x: Tensor, grid: Grid, perturbed: number, out: LinearOptions): Tensor {
+    this.#checkGrid(x, grid);
+    const { heads, headWidth, compression } = this.shape;
+    const grain = compression ? compression.scaleFactor * grid.width : 1;
+    const parts = rowParts(rec.device, x, heads * headWidth, out, grain);
+    if (parts) {
+      parts.forEach((sample, i) => this.#inParts(rec, sample, grid.width, i < x.dim(0) - perturbed ? 0 : 1));
+      return out.addTo!;
+    }
     return rec.scoped(() => {
-      const { heads, headWidth } = this.shape;
       const [batch, queries] = x.shape;
-      const q = rec.scoped(() => this.#normed(rec, this.#queryNorm, this.#query.forward(rec, x)));
-      const k = rec.scoped(() => this.#thin(rec, this.#normed(rec, this.#keyNorm, this.#key.forward(rec, x)), grid));
-      const v = rec.scoped(() => this.#thin(rec, this.#value.forward(rec, x), grid));
+      const q = this.#queries(rec, x);
+      const k = this.#keys(rec, x, grid);
+      const values = this.#value.forward(rec, x);
+      const thin = (values: Tensor) => this.#thin(rec, values, grid);
+      const v = perturbed > 0 ? thin(values) : rec.replace(values, thin);
       const stride = heads * headWidth;
       const [queryHeads, keyHeads, valueHeads] = [q, k, v].map((tensor) => ({ tensor, stride, offset: 0 }));
       const scale = headWidth ** -0.5;
-      const options = { batch, heads, headWidth, queries, keys: k.dim(1), scale };
-      return this.#out.forward(rec, attention(rec, queryHeads, keyHeads, valueHeads, options), out);
+      const options = { heads, headWidth, queries, keys: k.dim(1), scale };
+      const mixed = perturbedAttention(
+        rec,
+        { tensor: values, stride, offset: 0 },
+        { batch, tokens: queries, width: stride, perturbed },
+        (batch) => attention(rec, queryHeads, keyHeads, valueHeads, { ...options, batch }),
+      );
+      return this.#out.forward(rec, mixed, out);
     });
+  }
+
+  /** One sample whose tokens are too many for a binding: the queries of each part over the keys of all. */
+  #inParts(rec: Recorder, parts: readonly RowPart[], gridWidth: number, perturbed: number): void {
+    const { heads, headWidth, compression } = this.shape;
+    const width = heads * headWidth;
+    const whole = (tensor: Tensor) => ({ tensor, stride: width, offset: 0 });
+    using _sample = rec.scope();
+    // A last part lower than the compression's stride gives no key, as in the picture taken whole.
+    const rows = (x: Tensor) => x.dim(1) / gridWidth;
+    const thinned = parts.filter(({ x }) => !compression || rows(x) >= compression.scaleFactor).map(({ x }) => {
+      const grid = { height: rows(x), width: gridWidth };
+      const k = this.#keys(rec, x, grid);
+      const v = rec.replace(this.#value.forward(rec, x), (values) => this.#thin(rec, values, grid));
+      return { k: whole(k), v: whole(v), keys: k.dim(1) };
+    });
+    for (const { x, out } of parts) {
+      using _part = rec.scope();
+      const queries = x.dim(1);
+      const mixed = perturbed > 0
+        ? this.#value.forward(rec, x)
+        : attentionOver(rec, whole(this.#queries(rec, x)), thinned, {
+          heads,
+          headWidth,
+          queries,
+          scale: headWidth ** -0.5,
+        });
+      this.#out.forward(rec, mixed, out);
+    }
+  }
+
+  #queries(rec: Recorder, x: Tensor): Tensor {
+    return rec.scoped(() => this.#normed(rec, this.#queryNorm, this.#query.forward(rec, x)));
+  }
+
+  #keys(rec: Recorder, x: Tensor, grid: Grid): Tensor {
+    return rec.scoped(() => this.#thin(rec, this.#normed(rec, this.#keyNorm, this.#key.forward(rec, x)), grid));
   }
 
   #normed(rec: Recorder, norm: AffineNorm | undefined, x: Tensor): Tensor {
@@ -106,17 +161,21 @@ export class CompressedSelfAttention {
     const { compression } = this.shape;
     if (!compression || compression.scaleFactor === 1) return x;
     const { sampling, scaleFactor: factor } = compression;
-    const even = sampling === "uniform" ? [height, width] : sampling === "uniform_every" ? [height * width] : [];
-    if (even.some((extent) => extent % factor !== 0)) {
-      throw new ShapeError(
-        `Cannot compress keys ${x} by ${sampling} as ${factor} must divide the grid: ${height}x${width} tokens`,
-      );
-    }
     // "ave" is nearest-neighbour interpolation in the original: it picks, like "uniform".
     const along = sampling === "uniform_every" ? "sequence" : "grid";
     const reduction = this.#reduction;
     const convolution = reduction && { weight: reduction.weight.tensor, bias: reduction.bias.tensor };
     const thinned = downsampleTokens(rec, x, { height, width, factor, along, convolution });
     return reduction ? reduction.norm.forward(rec, thinned) : thinned;
+  }
+
+  #checkGrid(x: Tensor, { height, width }: Grid): void {
+    const { sampling, scaleFactor: factor = 1 } = this.shape.compression ?? {};
+    const even = sampling === "uniform" ? [height, width] : sampling === "uniform_every" ? [height * width] : [];
+    if (even.some((extent) => extent % factor !== 0)) {
+      throw new ShapeError(
+        `Cannot compress keys of ${x} by ${sampling} as ${factor} must divide the grid: ${height}x${width} tokens`,
+      );
+    }
   }
 }

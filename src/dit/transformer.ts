@@ -9,7 +9,8 @@ import { AdaptedModel } from "../layers/adapted_model.ts";
 import { AdapterSet } from "../layers/adapters.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
 import { Linear } from "../layers/linear.ts";
-import { type LoadOptions, ParameterSet, type Vector } from "../layers/parameters.ts";
+import { ParameterSet, type Vector } from "../layers/parameters.ts";
+import type { StartOptions } from "../layers/resident_model.ts";
 import type { WeightSource } from "../io/weights.ts";
 import { add } from "../ops/add.ts";
 import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
@@ -19,12 +20,13 @@ import type { WeightDType } from "../ops/weight_kernels.ts";
 import { TransformerBlock } from "./block.ts";
 import { type MicroConditions, TimeConditioning } from "./conditioning.ts";
 import type { TransformerConfig } from "./config.ts";
+import type { Control } from "./controlnet.ts";
 import { openTransformer, type OpenTransformerOptions } from "./open_transformer.ts";
 import { positionEmbedding } from "./position_embedding.ts";
 
 /** A caption ready for every block: made once a picture, used at every step. */
 export interface EncodedCaption {
-  /** [B, L, 2 C] for each block. */
+  /** [B, L, 2 C] for each block, and then for each copy of a control network. */
   keysValues: readonly Tensor[];
   /** [B, L], added to the scores of padding. */
   mask?: Tensor;
@@ -33,7 +35,7 @@ export interface EncodedCaption {
 
 /** Times ready for every block: all steps of a picture in one batch. */
 export interface EncodedTimes {
-  /** [R, 6 C] for each block. */
+  /** [R, 6 C] for each block, and then for each copy of a control network. */
   modulations: readonly Tensor[];
   /** [R, C] each, of the final layer. */
   shift: Tensor;
@@ -49,6 +51,10 @@ export interface PredictOptions {
   inputScale?: number;
   /** Output channels to keep, from the first; all when not given. */
   channels?: number;
+  /** A control network; caption and times must have been encoded for its copies, too. */
+  control?: Control;
+  /** Blocks in whose self-attention the samples of the last caption keep their own values: perturbed-attention guidance. */
+  perturbedBlocks?: ReadonlySet<number>;
 }
 
 /** Inputs of a whole forward pass, named as in diffusers. */
@@ -69,9 +75,11 @@ const MASKED = -10000;
 const POSITION_CACHE = 4;
 
 /** The PixArt diffusion transformer. */
-export class PixArtTransformer2DModel extends AdaptedModel implements Disposable {
+export class PixArtTransformer2DModel extends AdaptedModel {
   protected readonly adapterSet: AdapterSet;
-  readonly #parameters: ParameterSet;
+  protected readonly parameters: ParameterSet;
+  // Older checkpoints store the position embedding of their training grid; it is computed here.
+  protected override readonly optionalNames = ["pos_embed.pos_embed"];
   readonly #patch: Linear;
   readonly #time: TimeConditioning;
   readonly #caption: FeedForward;
@@ -83,13 +91,18 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
   private constructor(
     readonly device: Device,
     readonly config: TransformerConfig,
-    dtype: WeightDType,
-    reopen?: () => Promise<WeightSource>,
+    dtype: WeightDType | undefined,
+    protected readonly reopen: (() => Promise<WeightSource>) | undefined,
   ) {
     super();
     const { inChannels, outChannels, patchSize, captionChannels, numLayers } = config;
     const width = this.width;
-    const parameters = this.#parameters = new ParameterSet(device, "PixArtTransformer2DModel", dtype);
+    const parameters = this.parameters = new ParameterSet(
+      device,
+      "PixArtTransformer2DModel",
+      dtype,
+      "transformer_blocks.",
+    );
     this.adapterSet = new AdapterSet(parameters, reopen);
     // A convolution whose stride is its kernel is a linear layer over patches.
     this.#patch = new Linear(parameters, "pos_embed.proj", inChannels * patchSize ** 2, width, {
@@ -115,20 +128,19 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
    * Builds the network and loads its weights.
    *
    * @param config A parsed config.
-   * @param options `dtype` is how weights are kept: f32 is the reference, f16 half the memory. `reopen` opens the same weights
-   * again, without which the model takes no LoRA.
+   * @param options `dtype` is how weights are kept: f32 is the reference, f16 half the memory; int8 and int4 are those of the blocks,
+   * and the others f16. Without it, blocks of small integers stay as they are stored, and all else is f16. `reopen` opens the same weights
+   * again, without which the model takes no LoRA and is not offloaded.
    * @throws {WeightsError} when the checkpoint is not this network's.
    */
   static async fromWeights(
     device: Device,
     config: TransformerConfig,
     source: WeightSource,
-    { dtype = "f16", reopen, ...load }: LoadOptions & { dtype?: WeightDType; reopen?: () => Promise<WeightSource> } =
-      {},
+    { dtype, reopen, ...start }: StartOptions & { dtype?: WeightDType; reopen?: () => Promise<WeightSource> } = {},
   ): Promise<PixArtTransformer2DModel> {
     const model = new PixArtTransformer2DModel(device, config, dtype, reopen);
-    // Older checkpoints store the position embedding of their training grid; it is computed here.
-    await model.#parameters.load(source, { ...load, optional: ["pos_embed.pos_embed"] });
+    await model.start(source, start);
     return model;
   }
 
@@ -144,20 +156,21 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
    */
   static async fromPretrained(
     address: string,
-    { device, dtype, onProgress, signal, ...open }:
-      & LoadOptions
+    { device, dtype, offload, onProgress, onWarning, signal, ...open }:
+      & StartOptions
       & OpenTransformerOptions
       & { device: Device; dtype?: WeightDType },
   ): Promise<PixArtTransformer2DModel> {
     const { config, source } = await openTransformer(address, { ...open, signal });
     using _source = source;
     const reopen = async () => (await openTransformer(address, open)).source;
-    return await PixArtTransformer2DModel.fromWeights(device, config, source, { dtype, onProgress, signal, reopen });
+    const start = { dtype, offload, onProgress, onWarning, signal, reopen };
+    return await PixArtTransformer2DModel.fromWeights(device, config, source, start);
   }
 
   /** How its weights are kept. */
   get dtype(): WeightDType {
-    return this.#parameters.dtype;
+    return this.parameters.dtype;
   }
 
   /** Width C of the image tokens. */
@@ -165,15 +178,10 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
     return this.config.numAttentionHeads * this.config.attentionHeadDim;
   }
 
-  /** Frees its weights. */
-  dispose(): void {
-    this.#parameters.dispose();
+  protected override evict(): void {
+    super.evict();
     for (const positions of this.#positions.values()) positions.dispose();
     this.#positions.clear();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 
   /**
@@ -181,9 +189,15 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
    *
    * @param embeds [B, L, captionChannels]
    * @param mask [B * L], 1 keeps and 0 masks a token.
+   * @param copies Blocks of a control network.
    * @throws {ShapeError} when the embeddings are not this model's, or the mask not theirs.
    */
-  encodeCaption(rec: Recorder, embeds: Tensor, mask?: ArrayLike<number>): EncodedCaption {
+  encodeCaption(
+    rec: Recorder,
+    embeds: Tensor,
+    mask?: ArrayLike<number>,
+    copies: readonly TransformerBlock[] = [],
+  ): EncodedCaption {
     const [batch, tokens, channels] = embeds.shape;
     if (embeds.shape.length !== 3 || channels !== this.config.captionChannels) {
       throw new ShapeError(
@@ -197,7 +211,7 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
     }
     const scores = mask && Float32Array.from(mask, (keep) => (1 - keep) * MASKED);
     const projected = this.#caption.forward(rec, embeds);
-    const keysValues = this.#blocks.map((block) => block.keysValues(rec, projected));
+    const keysValues = [...this.#blocks, ...copies].map((block) => block.keysValues(rec, projected));
     projected.dispose();
     return { keysValues, mask: scores && rec.upload(scores, [batch, tokens]), batch };
   }
@@ -207,14 +221,42 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
    *
    * @param timesteps [R]: one a sample, or all steps of a run.
    * @param micro R size conditions, for PixArt-α 1024.
+   * @param copies Blocks of a control network.
    */
-  encodeTimes(rec: Recorder, timesteps: readonly number[], micro?: MicroConditions): EncodedTimes {
+  encodeTimes(
+    rec: Recorder,
+    timesteps: readonly number[],
+    micro?: MicroConditions,
+    copies: readonly TransformerBlock[] = [],
+  ): EncodedTimes {
     const { embedded, modulation } = this.#time.forward(rec, timesteps, micro);
-    const modulations = this.#blocks.map((block) => block.modulation(rec, modulation));
+    const modulations = [...this.#blocks, ...copies].map((block) => block.modulation(rec, modulation));
     const table = this.#table.tensor;
     const shift = add(rec, embedded, table, { start: 0, count: this.width });
     const scale = add(rec, embedded, table, { start: this.width, count: this.width });
     return { modulations, shift, scale, rows: timesteps.length };
+  }
+
+  /**
+   * Turns latents into tokens with their positions.
+   *
+   * @param latents [B, inChannels, h, w]
+   * @param options `scale` multiplies the latents, `repeat` says how many times the batch stands one behind the other.
+   * @returns [repeat * B, N, C] in the recorder's scope.
+   * @throws {ShapeError} when the latents are not this model's, or do not cut into patches.
+   */
+  embedLatents(rec: Recorder, latents: Tensor, { scale = 1, repeat = 1 } = {}): Tensor {
+    const { patchSize, inChannels } = this.config;
+    const [, channels, height, width] = latents.shape;
+    if (channels !== inChannels || height % patchSize !== 0 || width % patchSize !== 0) {
+      throw new ShapeError(
+        `Cannot embed latents ${latents} as they must be [B, ${inChannels}, h, w] with h and w multiples of ${patchSize}`,
+      );
+    }
+    return rec.replace(
+      patchify(rec, latents, { patchSize, scale, repeat }),
+      (patches) => add(rec, this.#patch.forward(rec, patches), this.#position(height / patchSize, width / patchSize)),
+    );
   }
 
   /**
@@ -229,22 +271,17 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
     latents: Tensor,
     caption: EncodedCaption,
     times: EncodedTimes,
-    { row, inputScale = 1, channels = this.config.outChannels }: PredictOptions = {},
+    { row, inputScale = 1, channels = this.config.outChannels, control, perturbedBlocks }: PredictOptions = {},
   ): Tensor {
-    const { patchSize, inChannels, normEps } = this.config;
-    const [samples, latentChannels, height, width] = latents.shape;
+    const { patchSize, normEps, numLayers } = this.config;
+    const [samples, , height, width] = latents.shape;
     const { batch } = caption;
-    if (latentChannels !== inChannels || height % patchSize !== 0 || width % patchSize !== 0) {
-      throw new ShapeError(
-        `Cannot predict from latents ${latents} as they must be [B, ${inChannels}, h, w] with h and w multiples of ${patchSize}`,
-      );
-    }
     if (batch % samples !== 0 || (row === undefined && times.rows !== batch)) {
       throw new ShapeError(
         `Cannot predict from latents ${latents} as captions and times must fit: ${batch} captions, ${times.rows} times`,
       );
     }
-    const [h, w] = [height / patchSize, width / patchSize];
+    const grid = { height: height / patchSize, width: width / patchSize };
     const rows = (tensor: Tensor, count: number): TableRows[] =>
       Array.from({ length: count }, (_, part) => ({
         tensor,
@@ -252,14 +289,20 @@ export class PixArtTransformer2DModel extends AdaptedModel implements Disposable
         offset: ((row ?? 0) * count + part) * this.width,
       }));
     return rec.scoped(() => {
-      const patches = patchify(rec, latents, { patchSize, scale: inputScale, repeat: batch / samples });
-      let x = rec.replace(patches, (tokens) => add(rec, this.#patch.forward(rec, tokens), this.#position(h, w)));
-      this.#blocks.forEach((block, i) => {
-        const { mask } = caption;
-        x = block.forward(rec, x, { height: h, width: w }, rows(times.modulations[i], 6), {
+      let x = this.embedLatents(rec, latents, { scale: inputScale, repeat: batch / samples });
+      let c: Tensor | undefined;
+      const run = (block: TransformerBlock, i: number, tokens: Tensor, perturbed = 0) =>
+        block.forward(rec, tokens, grid, rows(times.modulations[i], 6), {
           keysValues: caption.keysValues[i],
-          mask,
-        });
+          mask: caption.mask,
+        }, perturbed);
+      this.#blocks.forEach((block, i) => {
+        const copy = control?.net.blocks[i - 1]; // the first block has none before it
+        if (control && copy) {
+          c = run(copy, numLayers + i - 1, c ?? control.net.enter(rec, x, control));
+          x = control.net.leave(rec, i - 1, c, x, control);
+        }
+        x = run(block, i, x, perturbedBlocks?.has(i) ? samples : 0);
       });
       const [shift] = rows(times.shift, 1), [scale] = rows(times.scale, 1);
       const last = layerNorm(rec, x, { eps: normEps, shift, scale });

@@ -1,0 +1,177 @@
+// ControlNets in both layouts, and the steered transformer against the definition in plain loops.
+
+import assert from "node:assert/strict";
+import { PixArtControlNet } from "../../src/dit/controlnet.ts";
+import { openControlNet } from "../../src/dit/open_controlnet.ts";
+import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
+import { ShapeError, WeightsError } from "../../src/errors.ts";
+import type { Recorder } from "../../src/gpu/recorder.ts";
+import { joinPath } from "../../src/io/byte_source.ts";
+import { asOriginal } from "../../src/io/original_names.ts";
+import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
+import { writeTorchFile } from "../../src/io/torch_writer.ts";
+import { writeFileWhole } from "../../src/io/output_file.ts";
+import { readFloats, type WeightSource } from "../../src/io/weights.ts";
+import { device } from "../_device.ts";
+import { assertClose, numbers, relativeL2 } from "../_reference.ts";
+import { assertSameBytes, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
+import { readAllFloats } from "./_naive_transformer.ts";
+import { base, baseWeights, expected, latentsOf, predict, SIZE } from "./_small_network.ts";
+
+const { config } = base;
+const COPIES = 2;
+const C = base.width;
+
+/** A ControlNet of the golden network: copies that were changed, and projections of which `size` is the largest number. */
+async function controlTensors(size: number, copies = COPIES): Promise<Record<string, TensorData>> {
+  using source = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
+  const tensors: Record<string, TensorData> = {};
+  for (const name of source.names()) {
+    const [, block, rest] = /^transformer_blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
+    if (block === undefined || Number(block) >= copies) continue;
+    const data = await readFloats(source, name);
+    const change = numbers(data.length, data.length, 0.02);
+    const { shape } = source.info(name);
+    tensors[`controlnet_blocks.${block}.transformer_block.${rest}`] = {
+      dtype: "F32",
+      shape,
+      data: data.map((value, i) => value + change[i]),
+    };
+  }
+  const projection = (name: string, seed: number) => {
+    tensors[`${name}.weight`] = { dtype: "F32", shape: [C, C], data: numbers(C * C, seed, size) };
+    tensors[`${name}.bias`] = { dtype: "F32", shape: [C], data: numbers(C, seed + 1, size) };
+  };
+  projection("controlnet_blocks.0.before_proj", 11);
+  for (let i = 0; i < copies; i++) projection(`controlnet_blocks.${i}.after_proj`, 21 + 2 * i);
+  return tensors;
+}
+
+const tensors = await controlTensors(0.1);
+const netOf = async (from: Record<string, TensorData>) => {
+  using source = await inMemory(from);
+  return await PixArtControlNet.fromWeights(device, config, source, { dtype: "f32" });
+};
+const condition = (sample: number) => latentsOf(100 + sample);
+const steerBy = (net: PixArtControlNet, samples: number, scale: number) => (rec: Recorder) => {
+  const data = Float32Array.from(Array.from({ length: samples }, (_, i) => [...condition(i)]).flat());
+  const latents = rec.upload(data, [samples, config.inChannels, SIZE.height, SIZE.width]);
+  return net.prepare(rec, base.embedLatents(rec, latents), scale);
+};
+
+Deno.test("PixArtTransformer2DModel.predict() is steered by a ControlNet as the paper defines it", async () => {
+  using net = await netOf(tensors);
+  using source = await inMemory(tensors);
+  const control = { weights: await readAllFloats(source), copies: COPIES };
+  const weights = await baseWeights();
+  for (const [conditions, scale] of [[1, 1], [2, 0.6]]) {
+    const answers = await predict(2, [7, 8], { control: steerBy(net, conditions, scale) });
+    const size = answers.length / 4;
+    [7, 8].forEach((caption, group) => {
+      for (const sample of [0, 1]) {
+        const wanted = expected(weights, sample, caption, {
+          control: { ...control, condition: condition(conditions === 1 ? 0 : sample), scale },
+        });
+        const at = (group * 2 + sample) * size;
+        assertClose(answers.subarray(at, at + size), wanted, 2e-5, `scale ${scale}, group ${group}, sample ${sample}`);
+      }
+    });
+  }
+});
+
+Deno.test("PixArtTransformer2DModel.predict() is the base's bit for bit with projections of zeros or a scale of 0", async () => {
+  const plain = await predict(1, [7, 8]);
+  using net = await netOf(tensors);
+  using zeros = await netOf(await controlTensors(0));
+  assert.deepEqual(await predict(1, [7, 8], { control: steerBy(zeros, 1, 1) }), plain);
+  assert.deepEqual(await predict(1, [7, 8], { control: steerBy(net, 1, 0) }), plain);
+  assert.ok(relativeL2(await predict(1, [7, 8], { control: steerBy(net, 1, 1) }), plain) > 1e-2);
+});
+
+Deno.test("PixArtControlNet steers a perturbed run, too", async () => {
+  using net = await netOf(tensors);
+  using source = await inMemory(tensors);
+  const control = { weights: await readAllFloats(source), copies: COPIES, condition: condition(0), scale: 1 };
+  const perturbed = new Set([1]);
+  const answers = await predict(1, [7, 7], { control: steerBy(net, 1, 1), perturbedBlocks: perturbed });
+  const wanted = expected(await baseWeights(), 0, 7, { control, perturbed });
+  assertClose(answers.subarray(answers.length / 2), wanted, 2e-5);
+});
+
+/** The same tensors as the original stores them, beside the base. */
+async function originalOf(source: WeightSource): Promise<Record<string, TensorData>> {
+  const stored: Record<string, TensorData> = {};
+  const put = async (from: WeightSource, nameOf: (name: string) => string) => {
+    for (const name of from.names()) {
+      stored[nameOf(name)] = { dtype: "F32", shape: from.info(name).shape, data: await readFloats(from, name) };
+    }
+  };
+  const copies = asOriginal(renamed(source, (name) => {
+    return /_proj\.(weight|bias)$/.test(name)
+      ? undefined
+      : name.replace(/^controlnet_blocks\.(\d+)\.transformer_block\./, "transformer_blocks.$1.");
+  }));
+  await put(copies, (name) => name.replace(/^blocks\.(\d+)\./, "controlnet.$1.copied_block."));
+  const projections = renamed(source, (name) => /(before|after)_proj\.\w+$/.test(name) ? name : undefined);
+  await put(projections, (name) => name.replace("controlnet_blocks.", "controlnet."));
+  using network = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
+  await put(asOriginal(network), (name) => `base_model.${name}`);
+  return stored;
+}
+
+Deno.test("openControlNet() opens diffusers' folders and the original's files, with or without the base", async () => {
+  using folder = temporaryFolder();
+  using source = await inMemory(tensors);
+  const inside = (name: string) => joinPath(folder.path, name);
+  await Deno.writeTextFile(inside("config.json"), '{"_class_name": "PixArtControlNetAdapterModel", "num_layers": 2}');
+  await Deno.writeFile(inside("diffusion_pytorch_model.safetensors"), encodeSafetensors(tensors));
+  const original = await originalOf(source);
+  assert.deepEqual(original["controlnet.1.copied_block.attn.qkv.weight"].shape, [3 * C, C]);
+  const alone = Object.fromEntries(Object.entries(original).filter(([name]) => name.startsWith("controlnet.")));
+  for (const [file, stored] of Object.entries({ "whole.pth": original, "alone.pth": alone })) {
+    using weights = await inMemory(stored);
+    await writeFileWhole(inside(file), {}, (output) => writeTorchFile(output, weights));
+  }
+  for (const address of [folder.path, inside("whole.pth"), inside("alone.pth")]) {
+    using opened = await openControlNet(address);
+    await assertSameBytes(opened, source);
+  }
+  using again = await PixArtTransformer2DModel.fromPretrained(inside("whole.pth"), {
+    device,
+    heads: 4,
+    imageSize: 256,
+    family: "alpha",
+  });
+  assert.deepEqual(again.config, config);
+});
+
+Deno.test("PixArtControlNet.fromPretrained() refuses what is no ControlNet of the base", async () => {
+  using folder = temporaryFolder();
+  const file = joinPath(folder.path, "net.safetensors");
+  const refuses = async (stored: Record<string, TensorData>, message: RegExp) => {
+    await Deno.writeFile(file, encodeSafetensors(stored));
+    await assert.rejects(
+      PixArtControlNet.fromPretrained(file, { device, config }),
+      (error) => error instanceof WeightsError && message.test(error.message),
+    );
+  };
+  const before = device.ledger.bytes;
+  await refuses({ x: tensors["controlnet_blocks.0.after_proj.bias"] }, /must copy 1 to 2 blocks of its base: 0$/);
+  await refuses(
+    { ...tensors, "controlnet_blocks.2.after_proj.bias": tensors["controlnet_blocks.0.after_proj.bias"] },
+    /must copy 1 to 2 blocks of its base: 3$/,
+  );
+  const { ["controlnet_blocks.1.after_proj.bias"]: _, ...missing } = tensors;
+  await refuses(missing, /controlnet_blocks\.1\.after_proj\.bias/);
+  const wide = { dtype: "F32" as const, shape: [C + 1], data: numbers(C + 1) };
+  await refuses({ ...tensors, "controlnet_blocks.1.after_proj.bias": wide }, /is \[97\] and must be \[96\]/);
+  assert.equal(device.ledger.bytes, before);
+});
+
+Deno.test("PixArtTransformer2DModel.predict() refuses a condition of another size", async () => {
+  using net = await netOf(tensors);
+  await assert.rejects(
+    predict(1, [7, 8], { control: (rec) => net.prepare(rec, rec.upload(numbers(8 * C), [1, 8, C])) }),
+    (error) => error instanceof ShapeError && /both must be of one size/.test(error.message),
+  );
+});

@@ -98,6 +98,23 @@ function textChunk(keyword: string, text: string): Uint8Array<ArrayBuffer> {
   return chunk("iTXt", latin1Bytes(keyword), [0, 0, 0, 0, 0], new TextEncoder().encode(text));
 }
 
+/** The chunks of a PNG that are all there. */
+function* chunksOf(bytes: Uint8Array): Generator<{ type: string; body: Uint8Array }> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = SIGNATURE.length; at + 12 <= bytes.length;) {
+    const length = view.getUint32(at);
+    const type = latin1(bytes.subarray(at + 4, at + 8));
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    at += 12 + length;
+    if (at <= bytes.length) yield { type, body };
+  }
+}
+
+/** The first chunk of a type in a PNG. */
+export function readPngChunk(bytes: Uint8Array, wanted: string): Uint8Array | undefined {
+  for (const { type, body } of chunksOf(bytes)) if (type === wanted) return body;
+}
+
 /**
  * Reads what a PNG says of itself: its tEXt, zTXt and iTXt chunks. Broken ones are left out.
  *
@@ -105,13 +122,8 @@ function textChunk(keyword: string, text: string): Uint8Array<ArrayBuffer> {
  */
 export function readPngText(bytes: Uint8Array): Record<string, string> {
   const text: Record<string, string> = Object.create(null);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = SIGNATURE.length; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at);
-    const type = latin1(bytes.subarray(at + 4, at + 8));
-    const body = bytes.subarray(at + 8, at + 8 + length);
-    at += 12 + length;
-    if (!["tEXt", "zTXt", "iTXt"].includes(type) || at > bytes.length) continue;
+  for (const { type, body } of chunksOf(bytes)) {
+    if (!["tEXt", "zTXt", "iTXt"].includes(type)) continue;
     const end = body.indexOf(0);
     if (end < 1) continue;
     const value = textOf(type, body.subarray(end + 1));

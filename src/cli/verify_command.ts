@@ -4,8 +4,7 @@
 import { UsageError } from "../errors.ts";
 import type { Backend } from "../gpu/backend.ts";
 import { exists } from "../io/byte_source.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
-import { type OutputReport, verifyFolder, type VerifyReport } from "../verify/verify.ts";
+import { type OutputReport, verifyFolder, type VerifyOptions, type VerifyReport } from "../verify/verify.ts";
 import { cancellable } from "./cancel.ts";
 import { EXIT, type Output, tellError } from "./output.ts";
 import { formatTable } from "./table.ts";
@@ -13,7 +12,7 @@ import { formatTable } from "./table.ts";
 /** The options of the command line, by their long names. */
 export interface VerifyFlags {
   tolerance?: number;
-  dtype?: WeightDType;
+  dtype?: VerifyOptions["dtype"];
   backend?: Backend;
   debug?: boolean;
 }

@@ -12,6 +12,7 @@ export type ComponentKind =
   | "autoencoder"
   | "text encoder"
   | "schedulers"
+  | "original samplers"
   | "generator"
   | "tokenizer"
   | "captions"
@@ -35,18 +36,16 @@ const BY_CLASS: Record<string, Component> = {
   T5EncoderModel: { kind: "text encoder", name: "T5EncoderModel" },
 };
 
+const PIPELINES = ["PixArtSigmaPipeline", "PixArtAlphaPipeline"];
+
 const LOOKED_FOR =
   "config.json with a known _class_name, architectures or model_type; t5.json with spiece.model or tokenizer.json; " +
-  "captions.json; index.json of schedulers or of a pipeline's cases; io.safetensors with random draws or outputs of adapters";
+  "captions.json; index.json of schedulers, samplers or a pipeline's cases; io.safetensors with random draws or outputs of adapters";
 
 type Json = Record<string, unknown>;
 
 function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function notImplemented(folder: string, what: string): never {
-  throw new ConfigError(`Cannot verify ${folder} as ${what}: not implemented`);
 }
 
 function unknown(folder: string, state: string): never {
@@ -66,15 +65,25 @@ function ofConfig(folder: string, config: unknown): Component {
   unknown(folder, `its config.json says ${given}, known are ${Object.keys(BY_CLASS).join(", ")}`);
 }
 
-function ofIndex(folder: string, index: unknown): Component | undefined {
+async function ofIndex(folder: string, index: unknown): Promise<Component | undefined> {
   if (!isObject(index)) return undefined;
-  if ("checkpoint" in index && "cases" in index) return { kind: "pipeline", name: "PixArtSigmaPipeline" };
-  if ("dpms" in index || "cfg_scale" in index) notImplemented(folder, "the original repository's samplers");
+  if (typeof index.checkpoint === "string" && "cases" in index) return await ofCheckpoint(folder, index.checkpoint);
+  if ("dpms" in index || "iddpm" in index || "cfg_scale" in index) {
+    return { kind: "original samplers", name: "original samplers" };
+  }
   const entries = Object.values(index);
   const isEntry = (entry: unknown) => isObject(entry) && typeof entry.scheduler === "string";
   if (entries.length === 0 || !entries.every(isEntry)) return undefined;
   const classes = [...new Set(entries.map((entry) => (entry as Json).scheduler as string))];
   return { kind: "schedulers", name: classes.length === 1 ? classes[0] : "schedulers" };
+}
+
+/** What the checkpoint of recorded calls says that it is. */
+async function ofCheckpoint(folder: string, checkpoint: string): Promise<Component> {
+  const index = await readJson(joinPath(folder, checkpoint, "model_index.json"));
+  const name = isObject(index) ? index._class_name : undefined;
+  if (typeof name === "string" && PIPELINES.includes(name)) return { kind: "pipeline", name };
+  unknown(folder, `its checkpoint says _class_name ${JSON.stringify(name)}, known are ${PIPELINES.join(", ")}`);
 }
 
 async function ofTensors(file: string): Promise<Component | undefined> {
@@ -104,7 +113,7 @@ export async function findComponent(folder: string): Promise<Component> {
     return { kind: "tokenizer", name: "T5Tokenizer" };
   }
   if (await has("captions.json")) return { kind: "captions", name: "cleanCaption" };
-  const byIndex = await has("index.json") ? ofIndex(folder, await readJson(file("index.json"))) : undefined;
+  const byIndex = await has("index.json") ? await ofIndex(folder, await readJson(file("index.json"))) : undefined;
   if (byIndex) return byIndex;
   const byTensors = await has("io.safetensors") ? await ofTensors(file("io.safetensors")) : undefined;
   return byTensors ?? unknown(folder, `none of these was found in it: ${LOOKED_FOR}`);

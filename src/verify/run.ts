@@ -12,8 +12,10 @@ import type { OutputReport } from "./compare.ts";
 export interface VerifyRun {
   /** A path or URL. */
   folder: string;
-  /** How weights are kept. */
-  dtype: WeightDType;
+  /** The component's class, or what it is where it has none. */
+  name: string;
+  /** How weights are kept; as the checkpoint has them when not given. */
+  dtype?: WeightDType;
   /** The largest relative L2 error that passes. */
   tolerance: number;
   signal?: AbortSignal;

@@ -4,6 +4,7 @@
 import { read } from "../gpu/readback.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { SolverState } from "../ops/solver_step.ts";
+import type { HostTensor } from "../pipelines/generate_options.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
 import { StepNoise } from "../schedulers/step_noise.ts";
 import { compareExactly, compareFloats, notCompared, type OutputReport } from "./compare.ts";
@@ -13,7 +14,7 @@ import type { VerifyRun } from "./run.ts";
 const f32 = Math.fround;
 
 /** The network of the traces, 0.7 x + 0.3 sin(3 x + t / 100), rounded to f32 at each operation as PyTorch does it. */
-function predictNoise(x: number, timestep: number): number {
+export function predictNoise(x: number, timestep: number): number {
   const angle = f32(f32(3 * x) + f32(f32(timestep) / 100));
   return f32(f32(f32(0.7) * x) + f32(f32(0.3) * f32(Math.sin(angle))));
 }
@@ -21,6 +22,18 @@ function predictNoise(x: number, timestep: number): number {
 /** What follows in the second half of the channels for a network that predicts its variance, too. */
 function predictVariance(x: number): number {
   return f32(Math.tanh(f32(0.5 * x)));
+}
+
+/** [B, C, h, w] twice as many channels: those of the noise, then of each sample what `predictVariance` makes of its input. */
+export function withVariance(noise: Float32Array, input: Float32Array, batch: number): Float32Array {
+  const size = input.length / batch;
+  const output = new Float32Array(2 * input.length);
+  for (let sample = 0; sample < batch; sample++) {
+    const [start, end] = [sample * size, (sample + 1) * size];
+    output.set(noise.subarray(start, end), 2 * start);
+    output.set(input.subarray(start, end).map(predictVariance), 2 * start + size);
+  }
+  return output;
 }
 
 /** The network's output [B, C or 2 C, h, w] for a sample [B, C, h, w]. */
@@ -34,15 +47,58 @@ function modelOutput(
   const divisor = f32(1 / inputScale);
   const input = x.map((value) => value / divisor);
   const noise = input.map((value) => predictNoise(value, timestep));
-  if (!learned) return noise;
-  const size = x.length / batch;
-  const output = new Float32Array(2 * x.length);
-  for (let sample = 0; sample < batch; sample++) {
-    const [start, end] = [sample * size, (sample + 1) * size];
-    output.set(noise.subarray(start, end), 2 * start);
-    output.set(input.subarray(start, end).map(predictVariance), 2 * start + size);
+  return learned ? withVariance(noise, input, batch) : noise;
+}
+
+/** A plan, and what stands for everything around it. */
+export interface PlannedRun {
+  plan: readonly StepPlan[];
+  /** [B, C, h, w] where the run starts. */
+  sample: HostTensor;
+  /** The network's output for a sample: [B, Cout, h, w], or under guidance [2 B, Cout, h, w] without and then with the condition. */
+  output(x: Float32Array, step: StepPlan): Float32Array;
+  guidanceScale?: number;
+  /** The draw of this number, from 0. */
+  draw(index: number): Promise<Float32Array>;
+  /** Told the sample after each step. */
+  onStep?(index: number, x: Float32Array): Promise<void>;
+}
+
+/**
+ * Runs a plan on the GPU.
+ *
+ * @returns The last sample, and how many noises were drawn.
+ */
+export async function runPlan(
+  run: VerifyRun,
+  { plan, sample, output, guidanceScale, draw, onStep }: PlannedRun,
+): Promise<{ x: Float32Array; drawn: number }> {
+  const { shape } = sample;
+  const [batch, channels, height, width] = shape;
+  const device = await run.device();
+  using latents = device.upload(sample.data, shape, "sample");
+  using scope = device.arena.scope();
+  const solver = new SolverState(scope, latents, plan);
+  const samples = guidanceScale === undefined ? batch : 2 * batch;
+  const stepNoise = new StepNoise();
+  let x = sample.data;
+  let drawn = 0;
+  for (const [index, step] of plan.entries()) {
+    run.signal?.throwIfAborted();
+    const z = stepNoise.next(step, step.drawsNoise ? await draw(drawn++) : undefined);
+    const made = output(x, step);
+    const outChannels = channels * made.length / (x.length * samples / batch);
+    const rec = new Recorder(device);
+    using _recording = rec.scope();
+    solver.step(rec, step, rec.upload(made, [samples, outChannels, height, width]), {
+      guidance: guidanceScale === undefined ? undefined : { factors: [guidanceScale] },
+      noise: z && rec.upload(z, shape),
+    });
+    rec.submit();
+    x = await read(device, latents);
+    await onStep?.(index, x);
   }
-  return output;
+  return { x, drawn };
 }
 
 /** `out.007` for a step, `noise.007` for a draw. */
@@ -67,33 +123,25 @@ export async function runTrace(
   const outputs = new Set(io.outputs());
   const sample = await io.floats("in.sample", 4);
   const { shape } = sample;
-  const [batch, channels, height, width] = shape;
-  const device = await run.device();
-  using latents = device.upload(sample.data, shape, "sample");
-  using scope = device.arena.scope();
-  const solver = new SolverState(scope, latents, plan);
-  let x = sample.data as Float32Array;
-  let drawn = 0;
-  const stepNoise = new StepNoise();
-  for (const [index, step] of plan.entries()) {
-    run.signal?.throwIfAborted();
-    const fresh = step.drawsNoise ? await io.floats(numbered("noise", drawn++), 4) : undefined;
-    const z = stepNoise.next(step, fresh && Float32Array.from(fresh.data));
-    const output = modelOutput(x, batch, step, learned);
-    const rec = new Recorder(device);
-    using _recording = rec.scope();
-    solver.step(rec, step, rec.upload(output, [batch, learned ? 2 * channels : channels, height, width]), {
-      noise: z && rec.upload(z, shape),
-    });
-    rec.submit();
-    x = await read(device, latents);
-    const name = numbered("out", index);
-    if (outputs.delete(name)) rows.push(compareFloats(name, { data: x, shape }, await io.floats(name), run.tolerance));
-  }
+  const { drawn } = await runPlan(run, {
+    plan,
+    sample,
+    output: (x, step) => modelOutput(x, shape[0], step, learned),
+    draw: async (index) => (await io.floats(numbered("noise", index), 4)).data,
+    async onStep(index, x) {
+      const name = numbered("out", index);
+      if (!outputs.delete(name)) return;
+      rows.push(compareFloats(name, { data: x, shape }, await io.floats(name), run.tolerance));
+    },
+  });
   const noises = io.names().filter((name) => name.startsWith("noise.")).length;
-  if (noises !== drawn) {
-    rows.push({ ...compareExactly("noises drawn", [drawn], [noises]), note: `${drawn}, recorded ${noises}` });
-  }
+  if (noises !== drawn) rows.push(compareDraws("noises drawn", drawn, noises));
   for (const name of outputs) rows.push(notCompared(name, `the plan ends after ${plan.length} steps`));
   return rows;
+}
+
+/** A row for how many noises were drawn. */
+export function compareDraws(name: string, drawn: number, recorded: number): OutputReport {
+  const row = compareExactly(name, [drawn], [recorded]);
+  return row.ok ? row : { ...row, note: `${drawn}, recorded ${recorded}` };
 }

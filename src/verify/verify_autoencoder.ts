@@ -3,6 +3,7 @@
 import { WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { HostTensor } from "../pipelines/generate_options.ts";
+import { floatDType } from "../ops/weight_kernels.ts";
 import { AutoencoderKL } from "../vae/autoencoder.ts";
 import type { Tiling } from "../vae/tiling.ts";
 import { compareFloats, notCompared, type OutputReport } from "./compare.ts";
@@ -18,7 +19,11 @@ export async function verifyAutoencoder(run: VerifyRun): Promise<OutputReport[]>
   const outputs = io.outputs();
   const device = await run.device();
   run.progress("loading the autoencoder");
-  using model = await AutoencoderKL.fromPretrained(run.folder, { device, dtype: run.dtype, signal: run.signal });
+  using model = await AutoencoderKL.fromPretrained(run.folder, {
+    device,
+    dtype: floatDType(run.dtype),
+    signal: run.signal,
+  });
   const decode = async (tiling?: Tiling) => {
     const { data, shape } = await io.floats("in.latents", 4);
     run.progress(tiling ? "decoding in tiles" : "decoding");

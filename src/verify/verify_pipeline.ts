@@ -4,7 +4,9 @@
 import { ConfigError } from "../errors.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import type { GenerateOptions, HostTensor } from "../pipelines/generate_options.ts";
+import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
+import type { TextToImagePipeline } from "../pipelines/text_to_image.ts";
 import { compareFloats, notCompared, type OutputReport } from "./compare.ts";
 import { Reference } from "./reference.ts";
 import type { VerifyRun } from "./run.ts";
@@ -48,7 +50,8 @@ export async function verifyPipeline(run: VerifyRun): Promise<OutputReport[]> {
     );
   }
   const device = await run.device();
-  using pipe = await PixArtSigmaPipeline.fromPretrained(joinPath(run.folder, checkpoint), {
+  const Pipeline = run.name === "PixArtAlphaPipeline" ? PixArtAlphaPipeline : PixArtSigmaPipeline;
+  using pipe: TextToImagePipeline = await Pipeline.fromPretrained(joinPath(run.folder, checkpoint), {
     device,
     dtype: run.dtype,
     signal: run.signal,
@@ -67,7 +70,7 @@ export async function verifyPipeline(run: VerifyRun): Promise<OutputReport[]> {
 
 async function verifyCase(
   run: VerifyRun,
-  pipe: PixArtSigmaPipeline,
+  pipe: TextToImagePipeline,
   entry: Case,
   io: Reference,
 ): Promise<OutputReport[]> {

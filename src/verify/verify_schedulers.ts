@@ -91,7 +91,7 @@ function renamed<T>(values: Record<string, unknown>, names: Record<string, keyof
 }
 
 /** What `work` gives, or in words why a scheduler or its kernel refuses it. */
-async function orReason<T>(work: () => T | Promise<T>): Promise<T | string> {
+export async function orReason<T>(work: () => T | Promise<T>): Promise<T | string> {
   try {
     return await work();
   } catch (error) {
@@ -112,16 +112,7 @@ async function verifyEntry(
     const [ours, reference] = [list([scheduler.initNoiseSigma]), list([entry.init_noise_sigma])];
     rows.push(compareFloats("init_noise_sigma", ours, reference, run.tolerance));
   }
-  if (io.has("timesteps")) {
-    const reference = await io.floats("timesteps");
-    // A whole number that is off by one is another step, however small that is beside all of them.
-    const whole = reference.data.every(Number.isInteger);
-    rows.push(
-      whole
-        ? compareExactly("timesteps", scheduler.timesteps, reference.data)
-        : compareFloats("timesteps", list(scheduler.timesteps), reference, run.tolerance),
-    );
-  }
+  if (io.has("timesteps")) rows.push(await compareTimesteps(run, io, "timesteps", scheduler));
   if (io.has("sigmas")) {
     rows.push(compareFloats("sigmas", list(scheduler.sigmas), await io.floats("sigmas"), run.tolerance));
   }
@@ -130,6 +121,20 @@ async function verifyEntry(
   rows.push(...(typeof steps === "string" ? [notCompared("out", steps)] : steps));
   if (io.has("add.out")) rows.push(await verifyAddNoise(run, io, scheduler));
   return rows;
+}
+
+/** A row for the times of a run. */
+export async function compareTimesteps(
+  run: VerifyRun,
+  io: Reference,
+  name: string,
+  { timesteps }: Scheduler,
+): Promise<OutputReport> {
+  const reference = await io.floats(name, 1);
+  // A whole number that is off by one is another step, however small that is beside all of them.
+  return reference.data.every(Number.isInteger)
+    ? compareExactly(name, timesteps, reference.data)
+    : compareFloats(name, { data: timesteps, shape: [timesteps.length] }, reference, run.tolerance);
 }
 
 async function verifyAddNoise(run: VerifyRun, io: Reference, scheduler: Scheduler): Promise<OutputReport> {

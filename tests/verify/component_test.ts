@@ -15,6 +15,7 @@ Deno.test("findComponent() knows every layout by its config or its files", async
     "t5": ["text encoder", "T5EncoderModel"],
     "t5-sharded": ["text encoder", "T5EncoderModel"],
     "schedulers-dpm": ["schedulers", "DPMSolverMultistepScheduler"],
+    "orig-samplers": ["original samplers", "original samplers"],
     "rng": ["generator", "Generator"],
     "tokenizer": ["tokenizer", "T5Tokenizer"],
     "captions": ["captions", "cleanCaption"],
@@ -53,12 +54,12 @@ Deno.test("verifyFolder() says in one line what it looked for in a folder of not
   await refuses({}, /none of these was found.*config\.json.*t5\.json.*captions\.json.*index\.json.*io\.safetensors/);
   await refuses({ "index.json": "{}" }, /none of these was found/);
   await refuses({ "config.json": '{"_class_name": "UNet2DModel"}' }, /UNet2DModel.*known are .*AutoencoderKL/);
+  await refuses(
+    { "index.json": '{"checkpoint": ".", "cases": []}', "model_index.json": "{}" },
+    /_class_name undefined/,
+  );
   await refuses({ "config.json": "[]" }, /not an object/);
   await refuses({ "config.json": "{" }, /as JSON/);
-});
-
-Deno.test("verifyFolder() says of the layout that it knows but cannot run that it is not implemented", async () => {
-  await refuses({ "index.json": '{"dpms": {}, "cfg_scale": 4.5}' }, /samplers: not implemented$/);
 });
 
 Deno.test("verifyFolder() refuses a tolerance that is none, and a component without its reference", async () => {

@@ -1,5 +1,5 @@
 // dynamic_threshold: the bound of each batch item's prediction m, one workgroup an item.
-//   output [B or 2B, Cout, h, w]   x [B, C, h, w]   ->   bound [B] = min(max(quantile(|m|), 1), max)
+//   output [answers B, Cout, h, w]   x [B, C, h, w]   ->   bound [B] = min(max(quantile(|m|), 1), max)
 // The quantile lies between two neighbours in the order of |m|. Bits of positive floats are ordered as the floats are, so a
 // radix select finds the lower one in four passes of 8 bits, and a fifth finds the least one above it. Exact: no sort, no sum.
 // Bound by memory and by atomics: five passes over output and x, few enough beside a transformer.
@@ -8,8 +8,10 @@ struct Params {
   total: u32, // B * C * h * w
   item: u32, // C * h * w
   output_item: u32, // Cout * h * w
-  guided: u32,
-  guidance: f32,
+  answers: u32, // of the model to each sample, from 1 to 3
+  guided: u32, // how many values of an output item are guided; those behind are the last answer's
+  guidance1: f32,
+  guidance2: f32,
   convert_sample: f32,
   convert_output: f32,
   rank: u32, // of the lower neighbour, from 0

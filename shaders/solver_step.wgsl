@@ -1,5 +1,5 @@
 // solver_step: one step of a sampler, from the model's raw output to the new sample.
-//   output [B or 2B, Cout, h, w]   x [B, C, h, w]   ->   x, in place; history [SLOTS, B, C, h, w], the newest m written
+//   output [answers B, Cout, h, w]   x [B, C, h, w]   ->   x, in place; history [SLOTS, B, C, h, w], the newest m written
 // With m the prediction that is clipped and restored as the plan says, k1, k2, k3 up to three kept ones of any age, o the model's
 // guided output and z noise, scaled by the variance v in the C channels behind the prediction where the plan says so:
 //   x = sample * x + h0 * m + h1 * k1 + h2 * k2 + h3 * k3 + raw_output * o + noise * z
@@ -9,8 +9,10 @@ struct Params {
   total: u32, // B * C * h * w
   item: u32, // C * h * w
   output_item: u32, // Cout * h * w
-  guided: u32,
-  guidance: f32,
+  answers: u32, // of the model to each sample, from 1 to 3
+  guided: u32, // how many values of an output item are guided; those behind are the last answer's
+  guidance1: f32,
+  guidance2: f32,
   convert_sample: f32,
   convert_output: f32,
   clip: u32, // 0 none, 1 by `max`, 2 by the bound of the batch item

@@ -13,6 +13,7 @@ import { formatShape, type Tensor } from "../gpu/tensor.ts";
 const KERNEL = { name: "solver_step", source, shared: [predictionSource] };
 const THRESHOLD = { name: "dynamic_threshold", source: thresholdSource, shared: [predictionSource] };
 const MAX_KEPT_READS = 3;
+const MAX_ANSWERS = 3;
 
 /** The part of a scheduler's step plan that moves the sample; `StepPlan` says what each number means. */
 export interface SolverStepPlan {
@@ -28,8 +29,11 @@ export interface SolverStepPlan {
 
 /** What a step takes beside the model's output. */
 export interface SolverStepOptions {
-  /** When given, the output holds the unconditional predictions and then the conditional ones. */
-  guidanceScale?: number;
+  /**
+   * When given, the output holds several answers to all samples, a0, then a1 and possibly a2, and the prediction is
+   * a0 + factors[0] * (a1 - a0) + factors[1] * (a2 - a0); in channels from `channels` on it is the last answer.
+   */
+  guidance?: { factors: readonly number[]; channels?: number };
   /** [B, C, h, w] the z of the plan; read only where the plan adds noise. */
   noise?: Tensor;
 }
@@ -87,7 +91,7 @@ export class SolverState {
    * Moves the sample by one step.
    *
    * @param plan The next step of the run.
-   * @param output [B, Cout, h, w] f32, or [2 B, Cout, h, w] under guidance; its first C channels are the prediction, the C
+   * @param output [B, Cout, h, w] f32, or a multiple of B under guidance; its first C channels are the prediction, the C
    * behind them the variance that a `noiseScale` reads.
    * @throws {ShapeError} when the output or the noise does not fit the sample.
    * @throws {UsageError} when the step adds noise and there is none, scales it by a variance that the output has not, or
@@ -95,21 +99,23 @@ export class SolverState {
    * @example
    * ```ts ignore
    * const state = new SolverState(scope, latents, plan);
-   * for (const step of plan) state.step(rec, step, predict(latents, step), { guidanceScale: 4.5 });
+   * for (const step of plan) state.step(rec, step, predict(latents, step), { guidance: { factors: [4.5] } });
    * ```
    */
-  step(rec: Recorder, plan: SolverStepPlan, output: Tensor, { guidanceScale, noise }: SolverStepOptions = {}): void {
+  step(rec: Recorder, plan: SolverStepPlan, output: Tensor, { guidance, noise }: SolverStepOptions = {}): void {
     const { sample } = this;
-    const guided = guidanceScale !== undefined;
-    this.#check(plan, output, guided, plan.noise === 0 ? undefined : noise);
+    const { factors = [], channels: guided = output.dim(1) } = guidance ?? {};
+    this.#check(plan, output, factors.length + 1, plan.noise === 0 ? undefined : noise);
     const [batch, channels, height, width] = sample.shape;
     const item = channels * height * width;
     const prediction = {
       total: sample.size,
       item,
       output_item: output.dim(1) * height * width,
-      guided: guided ? 1 : 0,
-      guidance: guidanceScale ?? 0,
+      answers: factors.length + 1,
+      guided: guided * height * width,
+      guidance1: factors[0] ?? 0,
+      guidance2: factors[1] ?? 0,
       convert_sample: plan.convert.sample,
       convert_output: plan.convert.output,
     };
@@ -159,17 +165,18 @@ export class SolverState {
     return places;
   }
 
-  #check(plan: SolverStepPlan, output: Tensor, guided: boolean, noise: Tensor | undefined): void {
+  #check(plan: SolverStepPlan, output: Tensor, answers: number, noise: Tensor | undefined): void {
     const { sample } = this;
     const [batch, channels, height, width] = sample.shape;
     const [samples, outChannels, ...size] = output.shape;
-    const fits = samples === (guided ? 2 : 1) * batch && outChannels >= channels && size[0] === height &&
+    const fits = samples === answers * batch && answers <= MAX_ANSWERS && outChannels >= channels &&
+      size[0] === height &&
       size[1] === width && size.length === 2;
     if (output.dtype !== "f32" || !fits) {
-      const rule = formatShape([guided ? 2 * batch : batch, channels, height, width]);
+      const rule = formatShape([answers * batch, channels, height, width]);
       throw new ShapeError(
-        `Cannot step ${sample} by ${output} as the output must be ${rule}${guided ? " under guidance" : ""}, or have ` +
-          `more channels: it is not`,
+        `Cannot step ${sample} by ${output} as the output must be ${rule}, ${answers} of ${MAX_ANSWERS} answers at ` +
+          `most, or have more channels: it is not`,
       );
     }
     if (plan.noise !== 0 && !noise) {

@@ -25,8 +25,12 @@ export interface DecodeOptions {
   width?: number;
   /** Packed pixels, or numbers in one of two layouts. */
   layout: "pixels" | "nchw" | "nhwc";
-  /** Decodes in tiles; without it, tiles are used where a whole image does not fit the device. */
-  tiling?: Tiling;
+  /** Decodes in tiles: the VAE's own when true. */
+  tiling?: boolean | Tiling;
+  /** Decodes one picture at a time. */
+  slicing?: boolean;
+  /** Stops the loading of the VAE. */
+  signal?: AbortSignal;
 }
 
 /** Names of stages whose numbers are checked on the way, with how many of them are not finite. */
@@ -59,17 +63,18 @@ export async function decodeLatents(
   device: Device,
   vae: AutoencoderKL,
   latents: Tensor,
-  { height, width, layout, tiling }: DecodeOptions,
+  { height, width, layout, tiling, slicing, signal }: DecodeOptions,
   checks: readonly StageCheck[] = [],
 ): Promise<Decoded> {
+  await using _held = await vae.use({ signal });
   const rec = new Recorder(device);
   using _scope = rec.scope();
   const { scalingFactor, shiftFactor } = vae.config;
   const [batch, , h, w] = latents.shape;
   const painted = { height: h * vae.scaleFactor, width: w * vae.scaleFactor };
   const wanted = { height: height ?? painted.height, width: width ?? painted.width };
-  const tiles = tiling ?? (vae.fitsWhole(batch, painted.height, painted.width) ? undefined : vae.defaultTiling);
-  let image = vae.decode(rec, latents, { scale: 1 / scalingFactor, shift: shiftFactor, tiling: tiles });
+  const cut = vae.cutFor(batch, painted.height, painted.width, { tiling, slicing });
+  let image = vae.decode(rec, latents, { scale: 1 / scalingFactor, shift: shiftFactor, ...cut });
   const all = [...checks, { stage: "the decoded image", count: countNonFinite(rec, image) }];
   if (wanted.height !== painted.height || wanted.width !== painted.width) {
     const plan = resizeAndCropPlan(painted.height, painted.width, wanted.height, wanted.width);

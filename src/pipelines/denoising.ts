@@ -1,6 +1,7 @@
 // The denoising loop: noise becomes latents, one submit a step. In: latents, an encoded prompt and a scheduler's plan.
 // Out: the same latents, denoised in place. Nothing comes back from the GPU on the way.
 
+import { UsageError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -10,6 +11,7 @@ import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
 import { StepNoise } from "../schedulers/step_noise.ts";
 import type { StepInfo } from "./generate_options.ts";
+import type { Guidance } from "./guidance.ts";
 import type { NoiseSource } from "./noise_source.ts";
 import type { EncodedPrompt } from "./prompt_encoding.ts";
 
@@ -20,7 +22,8 @@ export interface DenoiseOptions {
   prompt: EncodedPrompt;
   /** The scheduler's steps. */
   plan: readonly StepPlan[];
-  guidanceScale: number;
+  /** How the model's answers become one prediction; the prompt must have been encoded for it. */
+  guidance: Guidance;
   /** Where schedulers that add noise at each step draw it from. */
   noise: NoiseSource;
   /** Size conditions, the same for all images: PixArt-α 1024. */
@@ -33,13 +36,22 @@ export interface DenoiseOptions {
  * within a step, while the GPU never waits for the host.
  *
  * @returns After each step, how far the run is; leaving the loop early frees everything.
+ * @throws {UsageError} when the prompt was encoded for another guidance.
  * @throws The signal's reason when it was aborted.
  */
 export async function* denoise(
   device: Device,
   transformer: PixArtTransformer2DModel,
-  { latents, prompt, plan, guidanceScale, noise, micro, signal }: DenoiseOptions,
+  { latents, prompt, plan, guidance, noise, micro, signal }: DenoiseOptions,
 ): AsyncGenerator<StepInfo> {
+  if (prompt.captions.join() !== guidance.captions.join()) {
+    throw new UsageError(
+      `Cannot guide by ${guidance.captions.join(", ")} as the prompt must be encoded for it: ${
+        prompt.captions.join(", ")
+      }`,
+    );
+  }
+  await using _held = await transformer.use({ signal });
   using scope = device.arena.scope();
   const [batch, channels, height, width] = latents.shape;
   const setup = new Recorder(device).within(scope);
@@ -62,10 +74,11 @@ export async function* denoise(
       row,
       inputScale: step.inputScale,
       channels: kept,
+      perturbedBlocks: guidance.perturbedBlocks,
     });
     const z = stepNoise.next(step, step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined);
     solver.step(rec, step, output, {
-      guidanceScale: prompt.guided ? guidanceScale : undefined,
+      guidance: { factors: guidance.factors(step), channels: guidance.channels },
       noise: z && rec.upload(z, latents.shape),
     });
     rec.submit();

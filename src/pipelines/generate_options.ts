@@ -3,6 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { formatShape, Tensor } from "../gpu/tensor.ts";
 import type { Image } from "../io/image.ts";
+import type { PagOptions } from "./pag.ts";
 
 /** Numbers with a shape, on the host. */
 export interface HostTensor {
@@ -32,7 +33,7 @@ export interface EmbeddingOptions {
 }
 
 /** Options of `generate`. */
-export interface GenerateOptions extends EmbeddingOptions {
+export interface GenerateOptions extends EmbeddingOptions, PagOptions {
   /** What the picture must not show; one for all prompts, or one each. */
   negativePrompt?: string | readonly string[];
   numInferenceSteps?: number;
@@ -61,6 +62,10 @@ export interface GenerateOptions extends EmbeddingOptions {
   useResolutionBinning?: boolean;
   /** Tokens of a prompt; longer ones are cut. */
   maxSequenceLength?: number;
+  /** Decodes in overlapping tiles, as after diffusers' `enable_vae_tiling`; on its own where a picture does not fit the device. */
+  vaeTiling?: boolean;
+  /** Decodes one picture at a time, as after diffusers' `enable_vae_slicing`; on its own where a batch does not fit the device. */
+  vaeSlicing?: boolean;
   /** Stops the run within one step. */
   signal?: AbortSignal;
   onStep?: (info: StepInfo) => void;

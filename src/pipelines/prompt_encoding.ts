@@ -9,6 +9,7 @@ import { preprocessCaption } from "../text/caption.ts";
 import type { T5EncoderModel } from "../text/t5_encoder.ts";
 import type { T5Tokenizer } from "../text/tokenizer.ts";
 import type { EmbeddingOptions, HostTensor } from "./generate_options.ts";
+import { type CaptionKind, classifierFree, type Guidance, UNGUIDED } from "./guidance.ts";
 
 /** What turns text into embeddings. */
 export interface TextStage {
@@ -22,25 +23,29 @@ export interface EncodePromptOptions extends EmbeddingOptions {
   negativePrompt?: string | readonly string[];
   /** Whether negatives are encoded, too. */
   doClassifierFreeGuidance?: boolean;
+  /** The guidance that the embeddings are for, in place of `doClassifierFreeGuidance`: what each sample is asked with. */
+  guidance?: Pick<Guidance, "captions" | "sharesMask">;
   numImagesPerPrompt?: number;
   cleanCaption?: boolean;
   maxSequenceLength?: number;
+  /** Stops the loading of the text encoder. */
+  signal?: AbortSignal;
 }
 
 /** Embeddings of a batch of prompts on the GPU. */
 export class EncodedPrompt implements Disposable {
   /**
-   * @param embeds [G * B, L, C], where G is 2 with guidance: negatives, then prompts.
+   * @param embeds [G * B, L, C] with G captions a sample: all samples of the first caption, then of the next.
    * @param mask [G * B * L], 1 keeps and 0 masks a token.
    * @param batch B, images to make.
-   * @param guided Whether negatives are there.
+   * @param captions [G] what each sample is asked with: negatives, then prompts, under guidance.
    * @param warnings What was cut from the prompts.
    */
   constructor(
     readonly embeds: Tensor,
     readonly mask: Float32Array,
     readonly batch: number,
-    readonly guided: boolean,
+    readonly captions: readonly CaptionKind[],
     readonly warnings: readonly string[],
     private readonly scope: Scope,
   ) {}
@@ -62,11 +67,12 @@ interface Samples {
 }
 
 async function encodeTexts(
-  { device, tokenizer, textEncoder }: TextStage,
+  { tokenizer, textEncoder }: TextStage,
   texts: readonly string[],
   length: number,
   scope: Scope,
   warnings: string[],
+  signal: AbortSignal | undefined,
 ): Promise<Samples> {
   if (!tokenizer || !textEncoder) {
     throw new UsageError(
@@ -80,11 +86,7 @@ async function encodeTexts(
   }
   const ids = encodings.flatMap(({ inputIds }) => [...inputIds]);
   const mask = encodings.flatMap(({ attentionMask }) => [...attentionMask]);
-  const rows = await textEncoder.embeddingRows(ids);
-  const rec = new Recorder(device).within(scope);
-  const embeds = textEncoder.forward(rec, rows, texts.length, mask);
-  rec.submit();
-  return { embeds, mask };
+  return { embeds: await textEncoder.encode(scope, ids, texts.length, mask, { signal }), mask };
 }
 
 function onDevice(scope: Scope, device: Device, embeds: Tensor | HostTensor): Tensor {
@@ -134,7 +136,10 @@ export async function encodePrompt(
   options: EncodePromptOptions & { maxSequenceLength: number },
 ): Promise<EncodedPrompt> {
   const { device } = stage;
-  const { doClassifierFreeGuidance: guided = true, numImagesPerPrompt = 1, cleanCaption = false } = options;
+  const { doClassifierFreeGuidance = true, numImagesPerPrompt = 1, cleanCaption = false } = options;
+  const { captions, sharesMask = false } = options.guidance ??
+    (doClassifierFreeGuidance ? classifierFree(1) : UNGUIDED);
+  const guided = captions.includes("negative");
   const { promptEmbeds, promptAttentionMask, negativePromptEmbeds, negativePromptAttentionMask } = options;
   const warnings: string[] = [];
   const scope = device.arena.scope();
@@ -150,7 +155,9 @@ export async function encodePrompt(
     // Negatives are as long as the prompts they go with.
     const length = promptEmbeds ? promptEmbeds.shape[1] : options.maxSequenceLength;
     const unique = [...new Set([...prompts, ...negatives])];
-    const texts = unique.length > 0 ? await encodeTexts(stage, unique, length, work, warnings) : undefined;
+    const texts = unique.length > 0
+      ? await encodeTexts(stage, unique, length, work, warnings, options.signal)
+      : undefined;
     const fromText = (text: string): [Samples, number] => [texts!, unique.indexOf(text)];
     const samples = (embeds?: Tensor | HostTensor, mask?: ArrayLike<number>): [Samples, number][] => {
       if (!embeds || !mask) return [];
@@ -161,10 +168,13 @@ export async function encodePrompt(
     const negative = negativePromptEmbeds
       ? samples(negativePromptEmbeds, negativePromptAttentionMask)
       : negatives.map(fromText);
-    const order = [...(guided ? negative : []), ...positive]
-      .flatMap((entry) => Array<[Samples, number]>(numImagesPerPrompt).fill(entry));
-    const { embeds, mask } = gather(device, scope, order);
-    return new EncodedPrompt(embeds, mask, batch * numImagesPerPrompt, guided, warnings, scope);
+    const repeated = (entries: [Samples, number][]) =>
+      entries.flatMap((entry) => Array<[Samples, number]>(numImagesPerPrompt).fill(entry));
+    const asked = { negative: repeated(negative), prompt: repeated(positive) };
+    const { embeds, mask } = gather(device, scope, captions.flatMap((kind) => asked[kind]));
+    const size = mask.length / captions.length, start = captions.indexOf("prompt") * size;
+    if (sharesMask) captions.forEach((_, part) => mask.copyWithin(part * size, start, start + size));
+    return new EncodedPrompt(embeds, mask, asked.prompt.length, captions, warnings, scope);
   } catch (error) {
     scope.dispose();
     throw error;

@@ -22,9 +22,17 @@ import {
   type HostTensor,
   type StepInfo,
 } from "./generate_options.ts";
+import { classifierFree, UNGUIDED } from "./guidance.ts";
 import { pictureMetadata } from "./metadata.ts";
 import { NoiseSource } from "./noise_source.ts";
+import { perturbed } from "./pag.ts";
 import { type EncodedPrompt, encodePrompt, type EncodePromptOptions } from "./prompt_encoding.ts";
+
+/** How latents become images. */
+export interface ImageOptions
+  extends Pick<GenerateOptions, "height" | "width" | "vaeTiling" | "vaeSlicing" | "signal"> {
+  outputType?: "pil" | "np" | "pt";
+}
 
 /** What differs between the pipelines. */
 export interface TextToImageTraits {
@@ -182,7 +190,7 @@ export abstract class TextToImagePipeline implements Disposable {
    */
   async decode(
     latents: Tensor | HostTensor,
-    options: { outputType?: "pil" | "np" | "pt"; height?: number; width?: number } = {},
+    options: ImageOptions = {},
   ): Promise<{ images: Image[]; output?: HostTensor }> {
     if (latents instanceof Tensor) return await this.#decode(latents, options, []);
     using uploaded = this.device.upload(latents.data, latents.shape, "latents");
@@ -212,18 +220,20 @@ export abstract class TextToImagePipeline implements Disposable {
     const [height, width] = bins ? classifyHeightWidthBin(size.height, size.width, bins) : [size.height, size.width];
     const painted = { height, width };
     const plan = this.#plan(options);
+    const unperturbed = guidanceScale > 1 ? classifierFree(guidanceScale) : UNGUIDED;
+    const guidance = perturbed(unperturbed, options, transformer.config.numLayers);
     const seed = options.seed ?? (options.latents ? undefined : Number(Generator.fromEntropy().seed));
     const noise = new NoiseSource(seed ?? 0);
     using encoded = await this.encodePrompt(prompt, {
       ...options,
-      doClassifierFreeGuidance: guidanceScale > 1,
+      guidance,
       cleanCaption: options.cleanCaption ?? true,
     });
     using latents = this.prepareLatents(encoded.batch, painted, options.latents ?? noise);
     const micro = transformer.config.useAdditionalConditions
       ? { resolution: [height, width] as const, aspectRatio: height / width }
       : undefined;
-    const run = this.denoise({ latents, prompt: encoded, plan, guidanceScale, noise, micro, signal });
+    const run = this.denoise({ latents, prompt: encoded, plan, guidance, noise, micro, signal });
     for await (const info of run) onStep?.(info);
     const rec = new Recorder(this.device);
     using _scope = rec.scope();
@@ -237,7 +247,8 @@ export abstract class TextToImagePipeline implements Disposable {
       const data = await readChecked(this.device, checks, latents) as Float32Array;
       return { ...result, output: { data, shape: latents.shape } };
     }
-    const decoded = await this.#decode(latents, { outputType, ...size }, checks);
+    const { vaeTiling, vaeSlicing } = options;
+    const decoded = await this.#decode(latents, { outputType, ...size, vaeTiling, vaeSlicing, signal }, checks);
     this.#describe(decoded.images, prompt, options, seed, size);
     return { ...result, ...decoded };
   }
@@ -250,13 +261,13 @@ export abstract class TextToImagePipeline implements Disposable {
 
   async #decode(
     latents: Tensor,
-    { outputType = "pil", height, width }: { outputType?: "pil" | "np" | "pt"; height?: number; width?: number },
+    { outputType = "pil", vaeTiling: tiling, vaeSlicing: slicing, ...options }: ImageOptions,
     checks: Parameters<typeof decodeLatents>[4],
   ): Promise<{ images: Image[]; output?: HostTensor }> {
     const { vae } = this.components;
     if (!vae) throw new UsageError("Cannot decode latents as the pipeline needs a VAE: ask for outputType latent");
     const layout = outputType === "pil" ? "pixels" : outputType === "pt" ? "nchw" : "nhwc";
-    const decoded = await decodeLatents(this.device, vae, latents, { layout, height, width }, checks);
+    const decoded = await decodeLatents(this.device, vae, latents, { ...options, tiling, slicing, layout }, checks);
     if (decoded.kind === "numbers") return { images: [], output: decoded.output };
     const { pixels, batch } = decoded;
     const count = decoded.height * decoded.width;

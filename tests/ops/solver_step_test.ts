@@ -65,7 +65,8 @@ async function compare(plan: StepPlan[], run: Run, what: string): Promise<void> 
       ...shape.slice(2),
     ]);
     const z = stepNoise.next(step, step.drawsNoise ? drawn.shift()! : undefined);
-    state.step(rec, step, output, { guidanceScale, noise: z && rec.upload(z, shape) });
+    const guidance = guidanceScale === undefined ? undefined : { factors: [guidanceScale] };
+    state.step(rec, step, output, { guidance, noise: z && rec.upload(z, shape) });
     rec.submit();
     x = (await readAll(device, [sample]))[0] as Float32Array;
     assertClose(x, expected[index], 2e-5, `${what}, step ${index}`);
@@ -141,6 +142,33 @@ Deno.test("SolverState guides and drops the channels behind the prediction", asy
   await compare(plan, { shape: [1, 3, 5, 3], outChannels: 7, guidanceScale: 1 }, "guided by one");
 });
 
+Deno.test("SolverState mixes three answers, and leaves channels behind the guided ones as the last answer has them", async () => {
+  const [plan] = planOf(1, {});
+  const shape = [2, 4, 3, 5], size = 120, item = 60, outItem = 120;
+  const answers = [0, 1, 2].map((i) => numbers(2 * outItem, 10 + i));
+  const start = numbers(size, 1);
+  for (const { factors, channels } of [{ factors: [4.5, -3] }, { factors: [1.5], channels: 3 }]) {
+    using scope = device.arena.scope();
+    const sample = device.upload(start, shape);
+    const rec = new Recorder(device);
+    using _recording = rec.scope();
+    const used = answers.slice(0, factors.length + 1);
+    const output = rec.upload(Float32Array.from(used.flatMap((one) => [...one])), [2 * used.length, 8, 3, 5]);
+    new SolverState(scope, sample, [plan]).step(rec, plan, output, { guidance: { factors, channels } });
+    rec.submit();
+    const expected = start.map((x, i) => {
+      const at = Math.floor(i / item) * outItem + i % item;
+      const isGuided = Math.floor(i % item / 15) < (channels ?? 4);
+      const [first, ...others] = used.map((one) => one[at]);
+      const guided = others.reduce((sum, other, k) => sum + factors[k] * (other - first), first);
+      const m = plan.convert.sample * x + plan.convert.output * (isGuided ? guided : others.at(-1)!);
+      return plan.sample * x + plan.history[0] * m;
+    });
+    assertClose((await readAll(device, [sample]))[0] as Float32Array, expected, 1e-5, `${factors}`);
+    sample.dispose();
+  }
+});
+
 Deno.test("SolverState adds the noise of stochastic methods", async () => {
   await compare(planOf(5, { algorithm_type: "sde-dpmsolver++" }), { shape: [2, 4, 4, 6] }, "sde");
 });
@@ -210,7 +238,7 @@ Deno.test("SolverState refuses outputs, noise and plans that do not fit", () => 
   const state = new SolverState(scope, sample, [step, { ...step, history: [1, 1] }]);
   assert.throws(() => state.step(rec, step, scope.tensor([2, 3, 3, 3])), /f32\[2, 4, 3, 3\] by f32\[2, 3, 3, 3\]/);
   assert.throws(() => state.step(rec, step, scope.tensor([2, 4, 3, 4])), ShapeError);
-  assert.throws(() => state.step(rec, step, output, { guidanceScale: 2 }), ShapeError);
+  assert.throws(() => state.step(rec, step, output, { guidance: { factors: [2] } }), ShapeError);
   assert.throws(() => state.step(rec, { ...step, noise: 1 }, output), UsageError);
   assert.throws(() => state.step(rec, { ...step, noise: 1 }, output, { noise: output }), ShapeError);
   const scaled: SolverStepPlan = { ...step, noise: 1, noiseScale: { kind: "root" } };

@@ -47,3 +47,17 @@ Deno.test("verifyFolder() fails a call with another seed, another image, or an a
   ]);
   assert.equal(outputs[2].note, "not implemented: controlnet");
 });
+
+Deno.test("verifyFolder() runs a checkpoint of PixArt-α by its own pipeline", async () => {
+  using copy = await withCases([6], () => {});
+  const checkpoint = joinPath(copy.path, "checkpoint");
+  await Deno.remove(checkpoint);
+  await Deno.mkdir(checkpoint);
+  for await (const { name, isDirectory } of Deno.readDir(CHECKPOINT)) {
+    if (isDirectory) await Deno.symlink(joinPath(CHECKPOINT, name), joinPath(checkpoint, name));
+  }
+  const index = await readJson(joinPath(CHECKPOINT, "model_index.json")) as Record<string, unknown>;
+  const alpha = { ...index, _class_name: "PixArtAlphaPipeline" };
+  await Deno.writeTextFile(joinPath(checkpoint, "model_index.json"), JSON.stringify(alpha));
+  assert.equal((await assertVerifies(copy.path, { device })).component, "PixArtAlphaPipeline");
+});

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { ConfigError, UsageError } from "../../src/errors.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import { denoise } from "../../src/pipelines/denoising.ts";
+import { classifierFree } from "../../src/pipelines/guidance.ts";
 import { NoiseSource } from "../../src/pipelines/noise_source.ts";
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
 import { schedulerFromConfig } from "../../src/schedulers/registry.ts";
@@ -60,7 +61,7 @@ Deno.test("denoise() refuses a learned variance that the model does not predict"
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
-  const run = denoise(device, plain, { latents, prompt, plan: scheduler.plan(), guidanceScale: 4.5, noise });
+  const run = denoise(device, plain, { latents, prompt, plan: scheduler.plan(), guidance: classifierFree(4.5), noise });
   await assert.rejects(run.next(), (error) => {
     return error instanceof UsageError && /scaled by a variance/.test(error.message);
   });

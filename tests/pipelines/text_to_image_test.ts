@@ -8,6 +8,7 @@ import { read } from "../../src/gpu/readback.ts";
 import { decodePng } from "../../src/io/image.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import type { GenerateOptions } from "../../src/pipelines/generate_options.ts";
+import { classifierFree } from "../../src/pipelines/guidance.ts";
 import { NoiseSource } from "../../src/pipelines/noise_source.ts";
 import { PixArtAlphaPipeline } from "../../src/pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
@@ -73,7 +74,7 @@ Deno.test("the stages called one by one make what generate() makes", async () =>
   const { scheduler } = pipe.components;
   scheduler.setTimesteps(3);
   const steps: number[] = [];
-  const run = pipe.denoise({ latents, prompt, plan: scheduler.plan(), guidanceScale: 4.5, noise });
+  const run = pipe.denoise({ latents, prompt, plan: scheduler.plan(), guidance: classifierFree(4.5), noise });
   for await (const { step } of run) steps.push(step);
   assert.deepEqual(steps, [1, 2, 3]);
   const { images } = await pipe.decode(latents);
@@ -145,7 +146,7 @@ Deno.test("denoise() frees what it took when the loop is left early", async () =
   const plan = pipe.components.scheduler.plan();
   device.arena.trim();
   const before = device.ledger.bytes;
-  for await (const _ of pipe.denoise({ latents, prompt, plan, guidanceScale: 4.5, noise })) break;
+  for await (const _ of pipe.denoise({ latents, prompt, plan, guidance: classifierFree(4.5), noise })) break;
   device.arena.trim();
   assert.equal(device.ledger.bytes, before);
 });

@@ -15,6 +15,7 @@ import { cancellable } from "./cancel.ts";
 import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
 import type { Output } from "./output.ts";
 import { settlePictureFiles } from "./picture_files.ts";
+import { pictureName } from "./picture_names.ts";
 import { formatSeconds, Progress } from "./progress.ts";
 import { findScheduler, makeScheduler } from "./schedulers.ts";
 
@@ -94,7 +95,12 @@ export async function generate(prompt: string, flags: GenerateFlags, output: Out
   // Drawn here and not in the pipeline, since the names of the files have it in them.
   const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   const { numImages: count, overwrite = false, steps, guidance } = flags;
-  const files = await settlePictureFiles({ out: flags.out, prompt, seed, count, overwrite });
+  const files = await settlePictureFiles({
+    out: flags.out,
+    name: pictureName("{slug}-{seed}", { prompt, seed, steps, guidance }),
+    count,
+    overwrite,
+  });
   const report = await cancellable("generate", async (signal): Promise<GenerateReport> => {
     using progress = new Progress();
     const model = await findModel(flags.model ?? DEFAULT_MODEL, {

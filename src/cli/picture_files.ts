@@ -1,47 +1,27 @@
-// Where pictures go. In: --out, the prompt, the seed, how many. Out: as many file names, none of which is taken, and the
-// pictures in them. Names are settled before any work is done, so that no work is lost for want of a name.
+// Where pictures go. In: --out, a name, how many. Out: as many file names, none of which is taken, and the pictures in them. Names
+// are settled before any work is done, so that no work is lost for want of a name.
 
 import { dirname, extname, join } from "node:path";
 import { UsageError } from "../errors.ts";
 import type { Image } from "../io/image.ts";
 
-const LONGEST_SLUG = 80; // characters
-// A name may have 255 bytes; the seed, a number and a suffix while the file grows want their share.
-const LONGEST_SLUG_BYTES = 180;
-
-/**
- * The prompt as a part of a file name: letters and digits of any script, all else as dashes.
- *
- * @example
- * ```ts
- * import { slugOf } from "./src/cli/picture_files.ts";
- * console.assert(slugOf("A red apple, 3/4 view!") === "a-red-apple-3-4-view");
- * ```
- */
-export function slugOf(prompt: string): string {
-  const words = prompt.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-  let slug = "", characters = 0, bytes = 0;
-  for (const character of words) {
-    bytes += new TextEncoder().encode(character).length;
-    if (++characters > LONGEST_SLUG || bytes > LONGEST_SLUG_BYTES) break;
-    slug += character;
-  }
-  return slug.replace(/-$/, "") || "picture";
-}
-
 /** What decides the names. */
 export interface NamingOptions {
   /** A file, or a folder when it ends in / or is one; the current folder when not given. */
   out?: string;
-  prompt: string;
-  seed: number;
+  /** What pictures in a folder are called, without the ending. */
+  name: string;
   count: number;
   overwrite: boolean;
+  /** Leaves files that are there as they are, and makes the others only. */
+  resume?: boolean;
 }
 
 /** Settled names, and how to write to them. */
 export interface PictureFiles {
   paths: readonly string[];
+  /** With `resume`: whether all of them are there. */
+  isDone: boolean;
   /**
    * Writes a picture under its name, or under the next free one where its own was taken meanwhile.
    *
@@ -110,9 +90,9 @@ async function freeInOrder(path: string, count: number): Promise<string[]> {
  * @throws {UsageError} when a name that was asked for is taken, or nothing can be written there.
  */
 export async function settlePictureFiles(options: NamingOptions): Promise<PictureFiles> {
-  const { out = ".", prompt, seed, count, overwrite } = options;
+  const { out = ".", name, count, overwrite, resume = false } = options;
   const isFolder = /[/\\]$/.test(out) || (await lookUp(out))?.isDirectory === true;
-  const path = isFolder ? join(out, `${slugOf(prompt)}-${seed}.png`) : out;
+  const path = isFolder ? join(out, `${name}.png`) : out;
   const folder = dirname(path);
   if (!isFolder && extname(path).toLowerCase() !== ".png") {
     throw new UsageError(
@@ -124,7 +104,7 @@ export async function settlePictureFiles(options: NamingOptions): Promise<Pictur
   }
   await checkWritable(folder);
   const named = inOrder(path, count);
-  if (!isFolder && !overwrite) {
+  if (!isFolder && !overwrite && !resume) {
     const taken = await anyTaken(named);
     if (taken) {
       throw new UsageError(
@@ -139,10 +119,13 @@ export async function settlePictureFiles(options: NamingOptions): Promise<Pictur
       }
     }
   }
-  const paths = isFolder && !overwrite ? await freeInOrder(path, count) : named;
+  const paths = isFolder && !overwrite && !resume ? await freeInOrder(path, count) : named;
+  const found = resume && !overwrite ? await Promise.all(paths.map(lookUp)) : [];
   return {
     paths,
+    isDone: found.length > 0 && found.every((file) => file !== undefined),
     async save(image, index) {
+      if (found[index]) return paths[index];
       await Deno.mkdir(folder, { recursive: true });
       for (let place = paths[index];; place = (await freeInOrder(paths[index], 1))[0]) {
         try {

@@ -50,7 +50,8 @@ function finiteNumber(least: number): (text: string) => number {
 const backendOption = () =>
   new Option("--backend <name>", "which WebGPU runs the kernels; PIXART_BACKEND when not given")
     .choices(["deno", "dawn", "auto"]);
-const dtypeOption = (about: string) => new Option("--dtype <type>", about).choices(["f32", "f16"]);
+const dtypeOption = (about: string, ...more: string[]) =>
+  new Option("--dtype <type>", about).choices(["f32", "f16", "int8", "int4", ...more]);
 
 function addCommon(command: Command): Command {
   return command
@@ -78,7 +79,7 @@ function addGenerate(program: Command, run: Run): void {
     .option("--height <pixels>", "the checkpoint's own when not given", positive)
     .option("--num-images <n>", "pictures, made as one batch", positive, 1)
     .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
-    .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 takes half the memory"))
+    .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 half the memory, int8 and int4 less"))
     .addOption(backendOption())
     .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
     .option(
@@ -107,7 +108,7 @@ function addVerify(program: Command, run: Run): void {
       "largest relative L2 error that passes (default: 1e-4; 1e-3 for a whole pipeline; 1e-2 with f16)",
       finiteNumber(0),
     )
-    .addOption(dtypeOption("how weights are kept").default("f32"))
+    .addOption(dtypeOption("how weights are kept; stored: blocks as the file has them", "stored").default("f32"))
     .addOption(backendOption());
   addCommon(command).action((folders: string[], flags: VerifyFlags) =>
     run(async (output) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
-import { type NamingOptions, settlePictureFiles, slugOf } from "../../src/cli/picture_files.ts";
+import { type NamingOptions, settlePictureFiles } from "../../src/cli/picture_files.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Image } from "../../src/io/image.ts";
 import { temporaryFolder } from "./_cli.ts";
@@ -10,8 +10,7 @@ const image = new Image({ width: 1, height: 1, pixels: Uint8Array.of(1, 2, 3) })
 async function names(out: string, options: Partial<NamingOptions> = {}): Promise<string[]> {
   const { paths } = await settlePictureFiles({
     out,
-    prompt: "A panda!",
-    seed: 7,
+    name: "a-panda-7",
     count: 1,
     overwrite: false,
     ...options,
@@ -27,23 +26,7 @@ function refuses(out: string, message: RegExp, options: Partial<NamingOptions> =
   });
 }
 
-Deno.test("slugOf() keeps letters and digits of any script", () => {
-  assert.equal(slugOf("A red apple, 3/4 view!"), "a-red-apple-3-4-view");
-  assert.equal(slugOf("  Кот -- на снегу "), "кот-на-снегу");
-  assert.equal(slugOf("../../etc/passwd"), "etc-passwd");
-  assert.equal(slugOf("🍎🍏"), "picture");
-  assert.equal(slugOf(""), "picture");
-});
-
-Deno.test("slugOf() stays within 80 characters and the bytes of a file name", () => {
-  assert.equal(slugOf("ab ".repeat(100)).length, 80);
-  const wide = slugOf("貓".repeat(100));
-  assert.match(wide, /^貓+$/);
-  assert.ok(new TextEncoder().encode(wide).length <= 180);
-  assert.ok(slugOf("𠀀".repeat(100)).isWellFormed());
-});
-
-Deno.test("settlePictureFiles() names pictures in a folder by prompt and seed", async () => {
+Deno.test("settlePictureFiles() names pictures in a folder by their name", async () => {
   using folder = temporaryFolder();
   assert.deepEqual(await names(folder.path), ["a-panda-7.png"]);
   assert.deepEqual(await names(folder.path + "/", { count: 3 }), [
@@ -77,7 +60,7 @@ Deno.test("settlePictureFiles() refuses a name that is taken unless it may overw
   Deno.writeTextFileSync(join(folder.path, "panda-2.png"), "old");
   await refuses(out, /panda\.png as nothing is overwritten unasked.*--overwrite/);
   await refuses(out, /panda-2\.png/, { count: 2 });
-  const { paths, save } = await settlePictureFiles({ out, prompt: "", seed: 1, count: 1, overwrite: true });
+  const { paths, save } = await settlePictureFiles({ out, name: "", count: 1, overwrite: true });
   assert.equal(Deno.readTextFileSync(out), "old");
   assert.equal(await save(image, 0), paths[0]);
   assert.equal(Deno.readFileSync(out)[1], "P".charCodeAt(0));
@@ -99,7 +82,7 @@ Deno.test("settlePictureFiles() saves under the next free name when its own was 
   using folder = temporaryFolder();
   const out = join(folder.path, "deep/panda.png");
   Deno.mkdirSync(join(folder.path, "deep"));
-  const { save } = await settlePictureFiles({ out, prompt: "", seed: 1, count: 1, overwrite: false });
+  const { save } = await settlePictureFiles({ out, name: "", count: 1, overwrite: false });
   Deno.writeTextFileSync(out, "another's");
   assert.equal(await save(image, 0), join(folder.path, "deep/panda-2.png"));
   assert.equal(Deno.readTextFileSync(out), "another's");
@@ -107,4 +90,18 @@ Deno.test("settlePictureFiles() saves under the next free name when its own was 
     "panda-2.png",
     "panda.png",
   ]);
+});
+
+Deno.test("settlePictureFiles() leaves what is there when it resumes", async () => {
+  using folder = temporaryFolder();
+  const options = { out: folder.path, name: "panda", count: 2, overwrite: false, resume: true };
+  const missing = await settlePictureFiles(options);
+  assert.equal(missing.isDone, false);
+  Deno.writeTextFileSync(join(folder.path, "panda-1.png"), "old");
+  const half = await settlePictureFiles(options);
+  assert.equal(half.isDone, false);
+  for (const index of [0, 1]) assert.equal(basename(await half.save(image, index)), `panda-${index + 1}.png`);
+  assert.equal(Deno.readTextFileSync(join(folder.path, "panda-1.png")), "old");
+  assert.equal((await settlePictureFiles(options)).isDone, true);
+  assert.equal((await settlePictureFiles({ ...options, overwrite: true })).isDone, false);
 });

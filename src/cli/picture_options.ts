@@ -1,0 +1,52 @@
+// The options that belong to one picture, whether they stand on the command line or on a line of a batch file. In: a command. Out:
+// the command with the options, and from their values the size to paint.
+
+// deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
+import { type Command, Option } from "npm:commander@15.1.0";
+import { finiteNumber, heightToWidth, wholeNumber } from "./option_numbers.ts";
+import { schedulerNames } from "./schedulers.ts";
+
+/** What can be said of one picture, by long names. */
+export interface PictureFlags {
+  steps: number;
+  guidance: number;
+  seed?: number;
+  negative?: string;
+  width?: number;
+  height?: number;
+  aspectRatio?: [height: number, width: number];
+  hw?: [height: number, width: number];
+  numImages: number;
+  scheduler?: string;
+  maxSequenceLength?: number;
+  cleanCaption: boolean;
+  binning: boolean;
+}
+
+/** Adds them to a command. */
+export function addPictureOptions(command: Command): Command {
+  const positive = wholeNumber(1);
+  return command
+    .option("--steps <n>", "denoising steps", positive, 20)
+    .option(
+      "--guidance <scale>",
+      "how strongly the prompt pulls; up to 1 is without guidance",
+      finiteNumber(-Infinity),
+      4.5,
+    )
+    .option("--seed <n>", "where the noise comes from; random when not given", wholeNumber(-Infinity))
+    .option("--negative <prompt>", "what the picture must not show")
+    .option("--width <pixels>", "the checkpoint's own when not given", positive)
+    .option("--height <pixels>", "the checkpoint's own when not given", positive)
+    .option(
+      "--ar, --aspect-ratio <h:w>",
+      "the shape, height first: the nearest size that the model knows",
+      heightToWidth,
+    )
+    .option("--hw <h:w>", "height and width in one", heightToWidth)
+    .option("--num-images <n>", "pictures, made as one batch", positive, 1)
+    .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
+    .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
+    .addOption(new Option("--no-clean-caption", "take the prompt as it is written"))
+    .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for");
+}

@@ -17,6 +17,15 @@ export interface DispatchTimer {
   resolve(encoder: GPUCommandEncoder): void;
 }
 
+/** A product [M, K] by [K, N] that the lanes of a subgroup do together, with its types in WGSL's words. */
+export interface SubgroupMatrixConfig {
+  componentType: string;
+  resultComponentType: string;
+  M: number;
+  N: number;
+  K: number;
+}
+
 /** WebGPU's limits that this library looks at. */
 export type DeviceLimits = Record<typeof USEFUL_LIMITS[number], number>;
 
@@ -145,6 +154,13 @@ export class Device implements Disposable {
     const { subgroupMinSize, subgroupMaxSize } = info;
     if (!this.features.has("subgroups") || subgroupMinSize !== subgroupMaxSize) return 0;
     return subgroupMinSize ?? 0;
+  }
+
+  /** What subgroup matrices can do here; empty where the device has none, or subgroups whose width varies. */
+  get subgroupMatrixConfigs(): readonly SubgroupMatrixConfig[] {
+    if (!this.features.has(SUBGROUP_MATRIX) || this.subgroupSize === 0) return [];
+    const info = this.adapter.info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+    return [...info.subgroupMatrixConfigs ?? []];
   }
 
   /** Frees every buffer of this device and the device itself. */

@@ -12,11 +12,21 @@ Deno.test("Device.open() works with none of the optional features", async () => 
   using device = await Device.open({ features: [] });
   assert.equal(device.features.has("subgroups"), false);
   assert.equal(device.subgroupSize, 0);
+  assert.deepEqual(device.subgroupMatrixConfigs, []);
   const rec = new Recorder(device);
   using _scope = rec.scope();
   const y = add(rec, rec.upload(Float32Array.of(1, 2), [2]), rec.upload(Float32Array.of(3, 4), [2]));
   rec.submit();
   assert.deepEqual([...await read(device, y)], [4, 6]);
+});
+
+Deno.test("subgroupMatrixConfigs lists shapes and types where the device has subgroup matrices", async () => {
+  using device = await Device.open();
+  const has = device.features.has("chromium-experimental-subgroup-matrix");
+  assert.equal(device.subgroupMatrixConfigs.length > 0, has);
+  for (const { M, N, K, componentType, resultComponentType } of device.subgroupMatrixConfigs) {
+    assert.ok(M > 0 && N > 0 && K > 0 && componentType !== "" && resultComponentType !== "");
+  }
 });
 
 Deno.test("Device.open() takes any GPU object", async () => {

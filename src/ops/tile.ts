@@ -30,6 +30,14 @@ function checkImage(verb: string, x: Tensor): void {
   }
 }
 
+/** `count` lines of [B, H, W, C], counted through the batch, as [1, H', W, C]; some before them, so that a binding may begin there. */
+function linesOf(x: Tensor, first: number, count: number): { rows: Tensor; before: number } {
+  const [, , width, channels] = x.shape;
+  const before = first % alignedRows(width * channels);
+  const rows = x.view([1, before + count, width, channels], (first - before) * width * channels);
+  return { rows, before };
+}
+
 /**
  * Cuts a window out of an image.
  *
@@ -47,11 +55,25 @@ export function crop(rec: Recorder, x: Tensor, window: Window): Tensor {
     );
   }
   const y = rec.tensor([batch, height, width, channels]);
-  rec.dispatch(rec.device.kernel(CROP), {
-    bindings: [x, y],
-    params: { total: y.size, in_height: inHeight, in_width: inWidth, channels, height, width, top, left },
-    groups: linearGroups(Math.ceil(y.size / 64)),
-  });
+  const cut = (from: Tensor, to: Tensor, top: number) =>
+    rec.dispatch(rec.device.kernel(CROP), {
+      bindings: [from, to],
+      params: { total: to.size, in_height: from.dim(1), in_width: inWidth, channels, height, width, top, left },
+      groups: linearGroups(Math.ceil(to.size / 64)),
+    });
+  if (rowRuns(rec.device, x.size, [1]).length <= 1) {
+    cut(x, y, top);
+    return y;
+  }
+  // Of an image that a binding cannot hold, the rows of the window; each sample's result begins where a binding may.
+  const size = height * width * channels;
+  for (let sample = 0; sample < batch; sample++) {
+    using _scope = rec.scope();
+    const { rows, before } = linesOf(x, sample * inHeight + top, height);
+    const one = rec.tensor([1, height, width, channels]);
+    cut(rows, one, before);
+    rec.copy(one, y.view(one.shape, sample * size));
+  }
   return y;
 }
 
@@ -128,11 +150,8 @@ export function blendTile(rec: Recorder, canvas: Tensor, tile: Tensor, options: 
   };
   if (rowRuns(device, canvas.size, [1]).length <= 1) return blend(0, batch, canvas, place.top);
   // Of a canvas that a binding cannot hold, the rows that are written.
-  const row = canvasWidth * channels;
   for (let sample = 0; sample < batch; sample++) {
-    const first = sample * canvasHeight + place.top;
-    const start = first - first % alignedRows(row);
-    const rows = canvas.view([first - start + place.height, canvasWidth, channels], start * row);
-    blend(sample, 1, rows, first - start);
+    const { rows, before } = linesOf(canvas, sample * canvasHeight + place.top, place.height);
+    blend(sample, 1, rows, before);
   }
 }

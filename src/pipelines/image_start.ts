@@ -11,6 +11,7 @@ import { resizeImage } from "../io/resize_image.ts";
 import { mixNoise, type NoiseMix } from "../ops/mix_noise.ts";
 import { samplePosterior } from "../ops/sample_posterior.ts";
 import type { AutoencoderKL } from "../vae/autoencoder.ts";
+import type { Tiling } from "../vae/tiling.ts";
 import type { BatchPart, NoiseSource } from "./noise_source.ts";
 import type { RunPlan } from "./run_plan.ts";
 
@@ -108,9 +109,10 @@ async function encodeMoments(
   scope: Scope,
   images: readonly Image[],
   sources: readonly number[],
-  { height, width, signal }: { height: number; width: number; signal?: AbortSignal },
+  { height, width, tiling, signal }: Pick<ImageStart, "height" | "width" | "tiling" | "signal">,
 ): Promise<Tensor> {
   await using _held = await vae.use({ signal });
+  const cut = vae.cutFor(1, height, width, { tiling });
   const grid = [height / vae.scaleFactor, width / vae.scaleFactor];
   const shape = [...grid, 2 * vae.config.latentChannels];
   const moments = scope.tensor([sources.length, ...shape]);
@@ -120,7 +122,7 @@ async function encodeMoments(
     const rec = new Recorder(device);
     using _scope = rec.scope();
     const image = rec.upload(toNumbers(images[source], width, height), [1, 3, height, width]);
-    const encoded = vae.encode(rec, image);
+    const encoded = vae.encode(rec, image, { tiling: cut.tiling });
     sources.forEach((other, sample) => {
       if (other === source) rec.copy(encoded, moments.view([1, ...shape], sample * size));
     });
@@ -140,6 +142,8 @@ export interface ImageStart {
   perPrompt: number;
   height: number;
   width: number;
+  /** Encodes in tiles: the VAE's own when true, and where a picture does not fit the device. */
+  tiling?: boolean | Tiling;
   /** Draws first what the pictures' latents vary by, then the noise of the run: diffusers' order. */
   random: NoiseSource;
   /** [B, C, h, w] noise in place of the random one. */
@@ -157,12 +161,12 @@ export async function startFromImages(
   scope: Scope,
   start: ImageStart,
 ): Promise<{ latents: Tensor; kept?: KeptPart }> {
-  const { vae, options, plan, strength, part, perPrompt, height, width, random, signal } = start;
+  const { vae, options, plan, strength, part, perPrompt, height, width, tiling, random, signal } = start;
   const images = listOf(options.image), masks = listOf(options.maskImage);
   const prompts = Array.from({ length: part.count }, (_, i) => Math.floor((part.start + i) / perPrompt));
   const sources = prompts.map((prompt) => images.length > 1 ? prompt : 0);
   using work = device.arena.scope();
-  const moments = await encodeMoments(device, vae, work, images, sources, { height, width, signal });
+  const moments = await encodeMoments(device, vae, work, images, sources, { height, width, tiling, signal });
   const [batch, h, w] = moments.shape;
   const shape = [batch, vae.config.latentChannels, h, w];
   const rec = new Recorder(device).within(scope);

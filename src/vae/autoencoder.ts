@@ -14,8 +14,8 @@ import type { AutoencoderConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { openAutoencoder, type OpenAutoencoderOptions } from "./open_autoencoder.ts";
-import { decodeSliced } from "./slicing.ts";
-import { decodeTiled, defaultTiling, type Tiling } from "./tiling.ts";
+import { sliced } from "./slicing.ts";
+import { decodeTiled, defaultTiling, encodeTiled, type Tiling } from "./tiling.ts";
 
 /** The variational autoencoder of Stable Diffusion and SDXL. */
 export class AutoencoderKL extends ResidentModel {
@@ -94,13 +94,13 @@ export class AutoencoderKL extends ResidentModel {
     return pixels * Math.max(...this.config.blockOutChannels.slice(0, 2)) * 4;
   }
 
-  /** Whether a batch of images of this many pixels can be decoded whole: each activation must fit one binding. */
+  /** Whether a batch of images of this many pixels can be decoded and encoded whole: each activation must fit one binding. */
   fitsWhole(batch: number, height: number, width: number): boolean {
     return this.activationBytes(batch * height * width) <= this.device.limits.maxStorageBufferBindingSize;
   }
 
   /**
-   * How to cut a batch of images for decoding: as asked, and where it does not fit the device whole, image by image, then tile by
+   * How to cut a batch of images for decoding or encoding: as asked, and where it does not fit the device whole, image by image, then tile by
    * tile. As in diffusers, an image no larger than a tile is not cut; tiles are smaller than there only where those do not fit.
    */
   cutFor(
@@ -137,7 +137,7 @@ export class AutoencoderKL extends ResidentModel {
   ): Tensor {
     this.#check("decode latents", latents, this.config.latentChannels);
     return slicing
-      ? decodeSliced(rec, latents, (one) => this.#decode(rec, one, options))
+      ? sliced(rec, latents, (one) => this.#decode(rec, one, options))
       : this.#decode(rec, latents, options);
   }
 
@@ -159,15 +159,22 @@ export class AutoencoderKL extends ResidentModel {
   }
 
   /**
-   * Encodes an image to the moments of its latents.
+   * Encodes images to the moments of their latents.
    *
    * @param image [B, inChannels, H, W] in -1..1, H and W multiples of the scale factor.
+   * @param options `slicing` encodes image by image and `tiling` tile by tile: see `cutFor`.
    * @returns [B, h, w, 2 * latentChannels]: means, then log-variances before they are clamped, in the recorder's scope.
    * @throws {ShapeError} when the image is not this model's.
    */
-  encode(rec: Recorder, image: Tensor): Tensor {
+  encode(
+    rec: Recorder,
+    image: Tensor,
+    { slicing = false, tiling }: { tiling?: Tiling; slicing?: boolean } = {},
+  ): Tensor {
     this.#check("encode image", image, this.config.inChannels);
-    return rec.scoped(() => this.#encoder.forward(rec, toChannelsLast(rec, image)));
+    const encode = (tile: Tensor) => rec.scoped(() => this.#encoder.forward(rec, toChannelsLast(rec, tile)));
+    const one = (image: Tensor) => tiling ? encodeTiled(rec, image, tiling, this.scaleFactor, encode) : encode(image);
+    return slicing ? sliced(rec, image, one) : one(image);
   }
 
   #check(verb: string, tensor: Tensor, channels: number): void {

@@ -4,6 +4,7 @@ import { readAll } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { blendTile, crop } from "../../src/ops/tile.ts";
 import { device, run } from "../_device.ts";
+import { runLimited } from "../_limited.ts";
 import { assertClose, numbers } from "../_reference.ts";
 
 /** The place of an element of [B, H, W, C]. */
@@ -39,6 +40,14 @@ Deno.test("crop() cuts a window", async () => {
     const actual = await run((rec) => crop(rec, rec.upload(x, shape), { top, left, height, width }));
     assert.deepEqual([...actual], expected, `[${shape}]`);
   }
+});
+
+Deno.test("crop() binds only rows of the window where a binding cannot hold the image", async () => {
+  const shape = [3, 40, 16, 1], window = { top: 9, left: 2, height: 6, width: 4 };
+  const x = numbers(size(shape), 1);
+  const work = (rec: Recorder) => crop(rec, rec.upload(x, shape), window);
+  // A binding begins on every fourth row; a sample has 2560 bytes.
+  assert.deepEqual(await runLimited(9 * 16 * 4, work), await run(work));
 });
 
 Deno.test("blendTile() fades in over its neighbours and fills its place on the canvas", async () => {

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { joinPath, readJson } from "../../src/io/byte_source.ts";
 import { verifyFolder } from "../../src/verify/verify.ts";
-import { device } from "../_device.ts";
+import { openSafetensors } from "../../src/io/safetensors.ts";
+import { readFloats } from "../../src/io/weights.ts";
+import { openBytes } from "../../src/io/byte_source.ts";
+import { toChannelsFirst } from "../../src/ops/channels.ts";
+import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
+import { device, run } from "../_device.ts";
+import { assertClose } from "../_reference.ts";
 import { assertVerifies, floats, FolderCopy, golden } from "../verify/_folders.ts";
 
 const OUTPUTS = ["out.decoded", "out.decoded_tiled", "out.logvar", "out.mean"];
@@ -11,6 +17,21 @@ const OUTPUTS = ["out.decoded", "out.decoded_tiled", "out.logvar", "out.mean"];
 Deno.test("AutoencoderKL matches PyTorch with f32 weights: decode(), whole and in tiles, and encode()", async () => {
   const { component, outputs } = await assertVerifies(golden("vae"), { device });
   assert.deepEqual([component, outputs.map(({ name }) => name)], ["AutoencoderKL", OUTPUTS]);
+});
+
+// PyTorch's numbers of in.image, by the cut and the blend of diffusers' tiled_encode.
+Deno.test("AutoencoderKL.encode() in tiles matches PyTorch with f32 weights", async () => {
+  using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device, dtype: "f32" });
+  const open = async (name: string) => await openSafetensors(await openBytes(`${golden("vae")}/${name}`));
+  using io = await open("io.safetensors");
+  using tiled = await open("encode_tiled.safetensors");
+  const image = await readFloats(io, "in.image"), { shape } = io.info("in.image");
+  const tiling = { tileSampleMinSize: 32, tileLatentMinSize: 4, tileOverlapFactor: 0.25 };
+  const encode = (options: Parameters<AutoencoderKL["encode"]>[2]) =>
+    run((rec) => toChannelsFirst(rec, vae.encode(rec, rec.upload(image, shape), options)));
+  const expected = await readFloats(tiled, "out.moments_tiled");
+  assertClose(await encode({ tiling }), expected, 1e-5, "moments");
+  assertClose(await encode({ tiling, slicing: true }), expected, 1e-5, "moments in slices");
 });
 
 Deno.test("AutoencoderKL matches PyTorch within 1e-2 with f16 weights", async () => {

@@ -1,9 +1,9 @@
-// Decoding a batch image by image, and how a batch is cut for decoding.
+// A batch image by image, and how a batch is cut.
 
 import assert from "node:assert/strict";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
-import { decodeSliced } from "../../src/vae/slicing.ts";
+import { sliced } from "../../src/vae/slicing.ts";
 import { device, run } from "../_device.ts";
 import { numbers } from "../_reference.ts";
 import { golden } from "../_weights.ts";
@@ -20,13 +20,20 @@ Deno.test("AutoencoderKL.decode() gives a batch in slices the numbers that it gi
   }
 });
 
-Deno.test("decodeSliced() holds one image beside the batch", () => {
+Deno.test("AutoencoderKL.encode() gives a batch in slices the numbers that it gives it whole", async () => {
+  using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device, dtype: "f32" });
+  const shape = [3, 3, 8 * 3, 8 * 5], images = numbers(3 * 3 * 8 * 3 * 8 * 5, 1);
+  const encode = (slicing: boolean) => run((rec) => vae.encode(rec, rec.upload(images, shape), { slicing }));
+  assert.deepEqual(await encode(true), await encode(false));
+});
+
+Deno.test("sliced() holds one image beside the batch", () => {
   device.arena.trim();
   device.ledger.resetPeak();
   const before = device.ledger.bytes;
   const rec = new Recorder(device);
   using _scope = rec.scope();
-  const images = decodeSliced(rec, rec.tensor([4, 4, 8, 8]), () => rec.tensor([1, 64, 64, 3]));
+  const images = sliced(rec, rec.tensor([4, 4, 8, 8]), () => rec.tensor([1, 64, 64, 3]));
   rec.submit();
   assert.deepEqual(images.shape, [4, 64, 64, 3]);
   const image = 64 * 64 * 3 * 4, latents = 5 * 4 * 8 * 8 * 4;

@@ -63,7 +63,10 @@ function topLevel(text: string): string[] {
   return cuts.map((cut, i) => text.slice(cut, cuts[i + 1])).filter((part) => part !== "");
 }
 
-/** Cleans a prompt as a whole, since a rule may look at what stands around a word, and cuts it into its parts again. */
+/**
+ * Cleans a prompt as a whole, since a rule may look at what stands around a word, and cuts it into its parts again. Only a rule about one
+ * word, such as a file name, does not see it when a border goes through that word.
+ */
 function cleaned(parts: readonly WeightedText[], clean: boolean): WeightedText[] {
   if (parts.length > MARKS) {
     throw new UsageError(`Cannot weigh a prompt as it must have at most ${MARKS} parts: ${parts.length}`);

@@ -79,7 +79,7 @@ Deno.test("encodeWeighted() cleans a prompt as it cleans the same prompt without
     '"(A:1.2) quoted prompt"',
     "see http://example.com/ (x:1.4) (a <b>bold</b> fox:1.5) 1920x1080",
     "(see http://example.com:1.4) fox",
-    "IMG_2034.(jpg:1.2) of a cat",
+    "(IMG_2034.jpg:1.2) of a cat",
     "(,:1.2) a-b-c-d-(e:0.8)_f ,",
     "a caf\u00e9 (\u017fo\ufb01a:1.3) \uff21\uff22",
     "a (  red  :1.3)   apple",

@@ -7,6 +7,7 @@ import stringArgv from "npm:string-argv@0.4.0";
 import { UsageError } from "../errors.ts";
 import { isRecord } from "../io/strict_json.ts";
 import { addPictureOptions, type PictureFlags } from "./picture_options.ts";
+import { SIZE_KEYS } from "./picture_size.ts";
 
 /** One line of a batch file. */
 export interface BatchLine {
@@ -83,7 +84,8 @@ export function parseBatch(text: string, common: PictureFlags, name: string): Ba
     try {
       const { prompt, words } = content.startsWith("{") ? splitJsonLine(content) : splitTextLine(content);
       if (prompt === "") throw new UsageError("it has no prompt");
-      lines.push({ line: index + 1, prompt, flags: { ...common, ...parseWords(words) } });
+      const own = parseWords(words);
+      lines.push({ line: index + 1, prompt, flags: { ...(isSized(own) ? unsized(common) : common), ...own } });
     } catch (error) {
       const state = error instanceof Error ? error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ") : error;
       throw new UsageError(`Cannot use line ${index + 1} of ${name} as it must be a prompt with options: ${state}`);
@@ -93,6 +95,14 @@ export function parseBatch(text: string, common: PictureFlags, name: string): Ba
     throw new UsageError(`Cannot make pictures from ${name} as it must have prompts: it has none`);
   }
   return lines;
+}
+
+const isSized = (flags: Partial<PictureFlags>) => SIZE_KEYS.some((key) => flags[key] !== undefined);
+
+/** The options without those of size, for a line that has its own. */
+function unsized(flags: PictureFlags): PictureFlags {
+  const { width: _width, height: _height, aspectRatio: _aspectRatio, hw: _hw, ...others } = flags;
+  return others;
 }
 
 /** What the words say, and nothing that they do not. */

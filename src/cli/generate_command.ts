@@ -1,193 +1,207 @@
-// `pixart generate`: a prompt becomes pictures in files. In: the prompt and the options. Out: files, and a report of how they
-// were made.
+// `pixart generate`: a prompt, a file of prompts or an old picture becomes pictures in files. In: the words of the command line. Out:
+// files, and a report of how they were made.
 
+import { extname } from "node:path";
 import { UsageError } from "../errors.ts";
-import { Device } from "../gpu/device.ts";
-import type { Backend } from "../gpu/backend.ts";
-import { exists, joinPath, readJson } from "../io/byte_source.ts";
-import { isRecord } from "../io/strict_json.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
-import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
-import { findModel } from "../pipelines/presets.ts";
-import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
-import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
+import { exists } from "../io/byte_source.ts";
+import { loadImage } from "../io/load_image.ts";
 import { cancellable } from "./cancel.ts";
-import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
-import type { Output } from "./output.ts";
-import { settlePictureFiles } from "./picture_files.ts";
-import { pictureName } from "./picture_names.ts";
+import { ContactSheet } from "./contact_sheet.ts";
+import { locateModel, type ModelFlags, openPipeline } from "./open_pipeline.ts";
+import { CancelledError, EXIT, type Output, tellError } from "./output.ts";
+import { paint, type PictureReport, toSeconds } from "./paint.ts";
+import { batchJobs, type FileFlags, type PictureJob, singleJob } from "./picture_jobs.ts";
+import type { PictureFlags } from "./picture_options.ts";
+import { SIZE_KEYS } from "./picture_size.ts";
 import { formatSeconds, Progress } from "./progress.ts";
+import { remakeOf } from "./remake.ts";
 import { findScheduler, makeScheduler } from "./schedulers.ts";
 
 /** The options of the command line, by their long names. */
-export interface GenerateFlags {
-  model?: string;
-  out?: string;
-  steps: number;
-  guidance: number;
-  seed?: number;
-  negative?: string;
-  width?: number;
-  height?: number;
-  numImages: number;
-  scheduler?: string;
-  dtype?: WeightDType;
-  backend?: Backend;
-  maxSequenceLength?: number;
-  cleanCaption: boolean;
-  binning: boolean;
-  lora?: LoraChoice[];
-  overwrite?: boolean;
+export interface GenerateFlags extends PictureFlags, FileFlags, ModelFlags {
+  /** A file of prompts. */
+  batch?: string;
+  /** A picture to make again. */
+  like?: string;
+  /** Where the contact sheet goes. */
+  grid?: string;
 }
 
-/** How the pictures were made; with --json, what is on stdout. */
-export interface GenerateReport {
-  prompt: string;
-  seed: number;
-  steps: number;
-  guidance: number;
-  /** Pixels. */
-  width: number;
-  height: number;
+/** What holds for a whole run. */
+interface RunReport {
   /** The folder or URL. */
   model: string;
-  scheduler: string;
   dtype: string;
   backend: string;
-  /** In the order in which they apply. */
-  loras: { name: string; file: string; scale: number }[];
   /** What the adapter says it is. */
   device: string;
-  /** Paths, in the order of the batch. */
-  images: string[];
-  seconds: { load: number; generate: number; save: number; total: number };
+  /** In the order in which they apply. */
+  loras: { name: string; file: string; scale: number }[];
   /** Bytes of GPU buffers: the most at once, and with the model still loaded at the end. */
   memory: { peakBytes: number; bytesAfter: number };
   warnings: string[];
+  /** The contact sheet. */
+  grid?: string;
+}
+
+/** With --json, what is on stdout for one prompt. */
+export interface GenerateReport extends Omit<PictureReport, "seconds" | "line">, RunReport {
+  seconds: { load: number; generate: number; save: number; total: number };
+}
+
+/** With --json, what is on stdout for a batch; no more than the model and the pictures where all of them were there before. */
+export interface BatchReport extends RunReport {
+  /** What was made, in the order of the file. */
+  pictures: PictureReport[];
+  /** Files that were there before. */
+  skipped: string[];
+  failed: { line: number; kind: string; message: string }[];
+  seconds: { load: number; total: number };
 }
 
 const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
-const toSeconds = (ms: number) => Math.round(ms) / 1000;
+/** What a run paints, and how its model is loaded. */
+interface Task {
+  jobs: PictureJob[];
+  flags: GenerateFlags;
+}
 
-/** The class that a checkpoint is for; its index says so. */
-async function pipelineClass(folder: string, signal: AbortSignal) {
-  const file = joinPath(folder, "model_index.json");
-  if (!await exists(file, { signal })) {
-    throw new UsageError(
-      `Cannot load the model ${folder} as it must be a checkpoint in diffusers' layout: it has no model_index.json; ` +
-        "give --model its folder or URL",
-    );
+/** Options that the picture knows, where the user does not name others. */
+async function settle(
+  prompt: string | undefined,
+  flags: GenerateFlags,
+  given: ReadonlySet<string>,
+): Promise<Task> {
+  const sources = [flags.batch && "--batch", flags.like && "--like"].filter((source) => source !== undefined);
+  if (sources.length === 2 || flags.batch !== undefined && prompt !== undefined) {
+    const all = [prompt !== undefined && "a prompt", ...sources].filter(Boolean).join(" and ");
+    throw new UsageError(`Cannot generate as one thing must say what is painted: ${all} do`);
   }
-  const index = await readJson(file, { signal });
-  return isRecord(index) && index._class_name === "PixArtAlphaPipeline" ? PixArtAlphaPipeline : PixArtSigmaPipeline;
+  if (flags.batch !== undefined) return { jobs: await batchJobs(flags.batch, flags, flags), flags };
+  if (flags.like === undefined) {
+    if (prompt === undefined) {
+      throw new UsageError(
+        "Cannot generate as a prompt must say what is painted: give one in quotes, or --batch FILE; see ./pixart generate --help",
+      );
+    }
+    return { jobs: [await singleJob(prompt, flags, flags)], flags };
+  }
+  const named = new Set(prompt === undefined ? given : [...given, "prompt"]);
+  const { prompt: old, flags: known, index } = await remakeOf(flags.like, named);
+  const isSized = SIZE_KEYS.some((key) => given.has(key));
+  const kept = Object.entries(known).filter(([key, value]) =>
+    value !== undefined && !given.has(key) && !(isSized && SIZE_KEYS.some((one) => one === key))
+  );
+  const merged: GenerateFlags = { ...flags, ...Object.fromEntries(kept) };
+  const only = merged.numImages > 1 && !given.has("numImages") ? index : undefined;
+  return { jobs: [await singleJob(prompt ?? old, merged, flags, only)], flags: merged };
+}
+
+/** Looks whether the contact sheet can be written, before any work. */
+async function checkGrid({ grid, overwrite }: GenerateFlags): Promise<void> {
+  if (grid === undefined) return;
+  if (extname(grid).toLowerCase() !== ".png") {
+    throw new UsageError(`Cannot save the contact sheet to ${grid} as it is a PNG file: give a name that ends in .png`);
+  }
+  if (!overwrite && await exists(grid)) {
+    throw new UsageError(`Cannot save the contact sheet to ${grid} as a file is there: add --overwrite to replace it`);
+  }
 }
 
 /**
  * Makes pictures and saves them.
  *
+ * @param given The options that the user named, beside those that stand at their defaults.
+ * @returns The exit status: 1 when a line of a batch failed.
  * @throws {UsageError} when an option cannot be carried out; where that can be known, before any work.
- * @throws {CancelledError} when the user stopped it; then no file was written.
+ * @throws {CancelledError} when the user stopped it; then no file of the picture under way was written.
  */
-export async function generate(prompt: string, flags: GenerateFlags, output: Output): Promise<void> {
+export async function generate(
+  prompt: string | undefined,
+  asked: GenerateFlags,
+  given: ReadonlySet<string>,
+  output: Output,
+): Promise<number> {
   const started = performance.now();
-  const choice = flags.scheduler === undefined ? undefined : findScheduler(flags.scheduler);
-  // Drawn here and not in the pipeline, since the names of the files have it in them.
-  const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-  const { numImages: count, overwrite = false, steps, guidance } = flags;
-  const files = await settlePictureFiles({
-    out: flags.out,
-    name: pictureName("{slug}-{seed}", { prompt, seed, steps, guidance }),
-    count,
-    overwrite,
-  });
-  const report = await cancellable("generate", async (signal): Promise<GenerateReport> => {
-    using progress = new Progress();
-    const model = await findModel(flags.model ?? DEFAULT_MODEL, {
-      signal,
-      onProgress: ({ loaded, total }) => progress.show("downloading", loaded, total),
-    });
-    const { lora: chosen = [] } = flags;
-    await checkLoras(chosen, signal);
-    const scheduler = choice && await makeScheduler(choice, model, signal);
-    const pipelines = await pipelineClass(model, signal);
-    using device = await Device.open({ backend: flags.backend });
-    using pipe = await pipelines.fromPretrained(model, {
-      device,
-      dtype: flags.dtype,
-      scheduler,
-      signal,
-      onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),
-    });
-    const { loras, notes } = await wearLoras(
-      pipe,
-      chosen,
-      signal,
-      (done, total) => progress.show("applying LoRAs", done, total),
-    );
-    progress.stop();
-    const loaded = performance.now();
-
-    const { components } = pipe;
-    output.log(`${counted(count, "picture")}, ${counted(steps, "step")}, seed ${seed}`);
-    // Some methods ask the model twice a step, which takes twice the time.
-    components.scheduler.setTimesteps(steps);
-    progress.show("denoising", 0, components.scheduler.timesteps.length);
-    const { images, warnings } = await pipe.generate(prompt, {
-      negativePrompt: flags.negative,
-      numInferenceSteps: steps,
-      guidanceScale: guidance,
-      numImagesPerPrompt: count,
-      width: flags.width,
-      height: flags.height,
-      seed,
-      cleanCaption: flags.cleanCaption,
-      useResolutionBinning: flags.binning,
-      maxSequenceLength: flags.maxSequenceLength,
-      signal,
-      onStep: ({ step, steps }) => progress.show(step < steps ? "denoising" : "decoding", step % steps, steps),
-    });
-    progress.stop();
-    const generated = performance.now();
-
-    signal.throwIfAborted();
-    const paths: string[] = [];
-    for (const [index, image] of images.entries()) paths.push(await files.save(image, index));
-    const saved = performance.now();
-    return {
-      prompt,
-      seed,
-      steps,
-      guidance,
-      width: images[0].width,
-      height: images[0].height,
-      model,
-      scheduler: components.scheduler.constructor.name,
-      dtype: components.transformer.dtype,
-      loras,
-      backend: device.entry.backend,
-      device: device.description,
-      images: paths,
-      seconds: {
-        load: toSeconds(loaded - started),
-        generate: toSeconds(generated - loaded),
-        save: toSeconds(saved - generated),
-        total: toSeconds(saved - started),
-      },
-      memory: { peakBytes: device.ledger.peak, bytesAfter: device.ledger.bytes },
-      warnings: [...notes, ...warnings],
-    };
-  });
-  tell(report, output);
+  const { jobs, flags } = await settle(prompt, asked, given);
+  await checkGrid(flags);
+  return await cancellable("generate", (signal) => run({ jobs, flags }, { started, signal, output }));
 }
 
-function tell(report: GenerateReport, output: Output): void {
-  const { warnings, images, width, height, seed, seconds, memory } = report;
-  for (const warning of warnings) output.log(`warning: ${warning}`);
+async function run(
+  { jobs, flags }: Task,
+  { started, signal, output }: { started: number; signal: AbortSignal; output: Output },
+): Promise<number> {
+  const isBatch = flags.batch !== undefined;
+  using progress = new Progress();
+  const model = await locateModel(flags.model, { signal, progress });
+  for (const name of new Set(jobs.map((job) => job.flags.scheduler))) {
+    if (name !== undefined) await makeScheduler(findScheduler(name), model, signal);
+  }
+  const todo = jobs.filter(({ files }) => !files.isDone);
+  const skipped = jobs.filter(({ files }) => files.isDone).flatMap(({ files }) => [...files.paths]);
+  if (skipped.length > 0) output.log(`${counted(skipped.length, "picture")} there already`);
+  if (todo.length === 0 && flags.grid === undefined) {
+    output.document({ model, pictures: [], skipped, failed: [] });
+    return EXIT.ok;
+  }
+  using opened = await openPipeline(model, flags, { signal, progress });
+  const { pipe, device, loras, notes } = opened;
+  const { scheduler } = pipe.components;
+  const loaded = performance.now();
+  const sheet = flags.grid === undefined ? undefined : new ContactSheet();
+  const pictures: PictureReport[] = [], failed: BatchReport["failed"] = [];
+  for (const job of jobs) {
+    if (job.files.isDone) {
+      if (sheet) { for (const path of job.files.paths) sheet.add(await loadImage(path, { signal })); }
+      continue;
+    }
+    const label = todo.length > 1 ? `${todo.indexOf(job) + 1} of ${todo.length}: ` : "";
+    output.log(
+      `${label}${counted(job.flags.numImages, "picture")}, ${counted(job.flags.steps, "step")}, seed ${job.seed}`,
+    );
+    try {
+      const { report, images } = await paint(job, { opened, scheduler, signal, progress, label });
+      for (const image of images) sheet?.add(image);
+      pictures.push(report);
+      for (const path of report.images) output.print(`${path}  ${report.width}x${report.height}  seed ${report.seed}`);
+      for (const warning of report.warnings) output.log(`warning: ${warning}`);
+    } catch (error) {
+      if (!isBatch || error instanceof CancelledError || signal.aborted) throw error;
+      progress.stop();
+      const { kind, message } = tellError(error);
+      output.log(`line ${job.line}: ${message}`);
+      failed.push({ line: job.line!, kind, message });
+    }
+  }
+  if (sheet && sheet.count > 0) {
+    await sheet.picture({ Software: "pixart-webgpu" }).save(flags.grid!, { overwrite: flags.overwrite });
+    output.print(`${flags.grid}  ${counted(sheet.count, "picture")}`);
+  }
+  for (const note of notes) output.log(`warning: ${note}`);
+  const seconds = { load: toSeconds(loaded - started), total: toSeconds(performance.now() - started) };
+  const common: RunReport = {
+    model,
+    dtype: pipe.components.transformer.dtype,
+    backend: device.entry.backend,
+    device: device.description,
+    loras,
+    memory: { peakBytes: device.ledger.peak, bytesAfter: device.ledger.bytes },
+    warnings: [...notes, ...pictures.flatMap(({ warnings }) => warnings)],
+    ...(sheet && sheet.count > 0 ? { grid: flags.grid } : {}),
+  };
+  const painting = pictures.reduce((sum, { seconds }) => sum + seconds.generate, 0);
   output.log(
-    `${formatSeconds(seconds.total)} on ${report.device}: ${seconds.load.toFixed(1)} s loading, ` +
-      `${seconds.generate.toFixed(1)} s painting; ${Math.ceil(memory.peakBytes / 2 ** 20)} MiB of GPU memory at most`,
+    `${formatSeconds(seconds.total)} on ${common.device}: ${seconds.load.toFixed(1)} s loading, ` +
+      `${painting.toFixed(1)} s painting; ${Math.ceil(common.memory.peakBytes / 2 ** 20)} MiB of GPU memory at most`,
   );
-  for (const path of images) output.print(`${path}  ${width}x${height}  seed ${seed}`);
+  if (isBatch) {
+    output.document({ ...common, pictures, skipped, failed, seconds } satisfies BatchReport);
+    return failed.length > 0 ? EXIT.failed : EXIT.ok;
+  }
+  const [picture] = pictures;
+  const report: GenerateReport = { ...picture, ...common, seconds: { ...picture.seconds, ...seconds } };
   output.document(report);
+  return EXIT.ok;
 }

@@ -2,7 +2,7 @@
 // the words in one line.
 
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
-import { Command, CommanderError, InvalidArgumentError, Option } from "npm:commander@15.1.0";
+import { Command, CommanderError, Option } from "npm:commander@15.1.0";
 import packageJson from "../../deno.json" with { type: "json" };
 import { UsageError } from "../errors.ts";
 import { PRESETS } from "../pipelines/presets.ts";
@@ -10,9 +10,10 @@ import { addCheckpointCommands } from "./checkpoint_commands.ts";
 import type { DoctorFlags } from "./doctor_command.ts";
 import type { DownloadFlags } from "./download_command.ts";
 import type { GenerateFlags } from "./generate_command.ts";
+import { finiteNumber, wholeNumber } from "./option_numbers.ts";
+import { addPictureOptions } from "./picture_options.ts";
 import { addLoraChoice, type LoraChoice } from "./loras.ts";
 import { EXIT, Output, tellError } from "./output.ts";
-import { schedulerNames } from "./schedulers.ts";
 import { formatTable } from "./table.ts";
 import type { VerifyFlags } from "./verify_command.ts";
 
@@ -23,29 +24,8 @@ const CLOSING = `
 Examples:
   ./pixart generate "a red apple on a blue background"
   ./pixart generate "a panda" --seed 7 --num-images 4 --out pandas/
+  ./pixart generate --batch prompts.txt --out pictures/ --grid sheet.png
   ./pixart doctor`;
-
-function wholeNumber(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
-      throw new InvalidArgumentError(
-        least === -Infinity ? "It must be a whole number." : `It must be a whole number from ${least} on.`,
-      );
-    }
-    return value;
-  };
-}
-
-function finiteNumber(least: number): (text: string) => number {
-  return (text) => {
-    const value = text.trim() === "" ? NaN : Number(text);
-    if (!Number.isFinite(value) || value < least) {
-      throw new InvalidArgumentError(`It must be a number${least === -Infinity ? "" : ` from ${least} on`}.`);
-    }
-    return value;
-  };
-}
 
 const backendOption = () =>
   new Option("--backend <name>", "which WebGPU runs the kernels; PIXART_BACKEND when not given")
@@ -61,41 +41,32 @@ function addCommon(command: Command): Command {
 }
 
 function addGenerate(program: Command, run: Run): void {
-  const positive = wholeNumber(1);
-  const command = program.command("generate").description("make pictures from a prompt")
-    .argument("<prompt>", "what the picture shows, in quotes")
+  const command = program.command("generate").description("make pictures from a prompt, or from many")
+    .argument("[prompt]", "what the picture shows, in quotes")
     .option("--model <folder>", "a checkpoint in diffusers' layout, a folder or URL; the embedded one when not given")
     .option("--out <path>", "a .png file, or a folder (ends in / or is one); the current folder when not given")
-    .option("--steps <n>", "denoising steps", positive, 20)
     .option(
-      "--guidance <scale>",
-      "how strongly the prompt pulls; up to 1 is without guidance",
-      finiteNumber(-Infinity),
-      4.5,
+      "--name <template>",
+      "what pictures in a folder are called, of {slug} {prompt} {seed} {line} {steps} {guidance}, cut as in {prompt[:100]}",
     )
-    .option("--seed <n>", "where the noise comes from; random when not given", wholeNumber(-Infinity))
-    .option("--negative <prompt>", "what the picture must not show")
-    .option("--width <pixels>", "the checkpoint's own when not given", positive)
-    .option("--height <pixels>", "the checkpoint's own when not given", positive)
-    .option("--num-images <n>", "pictures, made as one batch", positive, 1)
-    .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
+    .option("--batch <file>", "a prompt a line, each with options of its own, or JSONL; what is there is left out")
+    .option("--grid <file>", "put all pictures on a contact sheet, too")
+    .option("--like <picture>", "take from a picture of this program what is not said otherwise");
+  addPictureOptions(command)
     .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 half the memory, int8 and int4 less"))
     .addOption(backendOption())
-    .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
     .option(
       "--lora <file:scale>",
       "a LoRA or DoRA, a file or folder, with its scale when it is not 1; may be given several times",
       addLoraChoice,
       undefined as LoraChoice[] | undefined,
     )
-    .option("--no-clean-caption", "take the prompt as it is written")
-    .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for")
     .option("--overwrite", "write over files that are there");
-  addCommon(command).action((prompt: string, flags: GenerateFlags) =>
+  addCommon(command).action((prompt: string | undefined, flags: GenerateFlags) =>
     run(async (output) => {
       const { generate } = await import("./generate_command.ts");
-      await generate(prompt, flags, output);
-      return EXIT.ok;
+      const isGiven = (key: string) => command.getOptionValueSource(key) === "cli";
+      return await generate(prompt, flags, new Set(Object.keys(flags).filter(isGiven)), output);
     })
   );
 }

@@ -20,6 +20,27 @@ export interface PictureOrigin {
   adapters: readonly AdapterInfo[];
   width: number;
   height: number;
+  /** Options that are told where they are not as usual. */
+  maxSequenceLength?: number;
+  cleanCaption?: boolean;
+  useResolutionBinning?: boolean;
+}
+
+/**
+ * What pictures call a model: `org/name` for one of the hub's cache, else the name of its folder, since a path says more of a machine
+ * than of a model.
+ *
+ * @example
+ * ```ts
+ * import { modelLabel } from "./src/pipelines/metadata.ts";
+ * console.assert(modelLabel("/home/me/models/mine/") === "mine");
+ * console.assert(modelLabel("hub/models--org--name/snapshots/0123") === "org/name");
+ * ```
+ */
+export function modelLabel(address: string): string {
+  const [, org, name] = /\/models--(.+?)--(.+?)\/(?:snapshots|pipelines)\//.exec(`/${address}`) ?? [];
+  if (name !== undefined) return `${org}/${name}`;
+  return address.replace(/\/+$/, "").split("/").at(-1) ?? address;
 }
 
 /** The LoRAs in the weights with their scales: `watercolour:0.8, cats:0.5`. */
@@ -45,6 +66,9 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
     ["lora", lorasOf(origin.adapters)],
     ["width", `${origin.width}`],
     ["height", `${origin.height}`],
+    ["max_sequence_length", origin.maxSequenceLength?.toString()],
+    ["clean_caption", origin.cleanCaption === false ? "false" : undefined],
+    ["use_resolution_binning", origin.useResolutionBinning === false ? "false" : undefined],
     ["Software", "pixart-webgpu"],
   ];
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));

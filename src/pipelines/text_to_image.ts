@@ -23,7 +23,7 @@ import {
   type StepInfo,
 } from "./generate_options.ts";
 import { classifierFree, UNGUIDED } from "./guidance.ts";
-import { pictureMetadata } from "./metadata.ts";
+import { modelLabel, pictureMetadata } from "./metadata.ts";
 import { NoiseSource } from "./noise_source.ts";
 import { perturbed } from "./pag.ts";
 import { type EncodedPrompt, encodePrompt, type EncodePromptOptions } from "./prompt_encoding.ts";
@@ -70,7 +70,7 @@ export abstract class TextToImagePipeline implements Disposable {
   /** Takes over parts that were loaded for it from a folder, whose name its pictures carry. */
   protected owning(parts: Disposable[], folder: string): this {
     this.#owned = parts;
-    this.#modelName = folder.replace(/\/+$/, "").split("/").at(-1) ?? folder;
+    this.#modelName = modelLabel(folder);
     return this;
   }
 
@@ -301,6 +301,9 @@ export abstract class TextToImagePipeline implements Disposable {
         model: this.#modelName,
         dtype: this.components.transformer.dtype,
         adapters: this.adapters,
+        maxSequenceLength: options.maxSequenceLength,
+        cleanCaption: options.cleanCaption,
+        useResolutionBinning: options.useResolutionBinning,
         ...size,
       });
       Object.assign(image.metadata, metadata);

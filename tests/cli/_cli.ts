@@ -71,3 +71,6 @@ export function temporaryFolder(): Disposable & { path: string } {
   const path = Deno.makeTempDirSync({ prefix: "pixart-" });
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
 }
+
+/** What is in a folder, in order. */
+export const filesIn = (folder: string): string[] => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { decodePng } from "../../src/io/image.ts";
-import { linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
+import { filesIn, linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
 
 const PROMPT = "a red apple on a blue background";
 const SLUG = "a-red-apple-on-a-blue-background";
-
-const filesIn = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
 Deno.test("generate() makes a picture that says how it was made", async () => {
   using folder = temporaryFolder();

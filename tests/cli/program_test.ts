@@ -46,7 +46,7 @@ Deno.test("runProgram() exits 2 with one line when its arguments are wrong", asy
   const wrong: [string[], RegExp][] = [
     [["paint", "a panda"], /unknown command 'paint'; see \.\/pixart --help/],
     [["--stepz"], /unknown option '--stepz'/],
-    [["generate"], /missing required argument 'prompt'; see \.\/pixart generate --help/],
+    [["generate"], /a prompt must say what is painted: .*; see \.\/pixart generate --help/],
     [["generate", "a", "red", "apple"], /put the prompt in quotes/],
     [["generate", "x", "--step", "3"], /Did you mean --steps/],
     [["generate", "x", "--steps", "0"], /'--steps <n>' argument '0' is invalid.*whole number from 1 on/],

@@ -1,0 +1,96 @@
+// The pipeline that a command line asks for, loaded. In: a model's name and how to load it. Out: a pipeline with its LoRAs.
+
+import { UsageError } from "../errors.ts";
+import type { Backend } from "../gpu/backend.ts";
+import { Device } from "../gpu/device.ts";
+import { exists, joinPath, readJson } from "../io/byte_source.ts";
+import { isRecord } from "../io/strict_json.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
+import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
+import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
+import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
+import { findModel } from "../pipelines/presets.ts";
+import type { TextToImagePipeline } from "../pipelines/text_to_image.ts";
+import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
+import type { Progress } from "./progress.ts";
+
+/** What is loaded, and how. */
+export interface ModelFlags {
+  model?: string;
+  dtype?: WeightDType;
+  backend?: Backend;
+  lora?: LoraChoice[];
+}
+
+/** A pipeline on its device; both are freed together. */
+export interface OpenedPipeline extends Disposable {
+  pipe: TextToImagePipeline;
+  device: Device;
+  /** The folder or URL that it came from. */
+  model: string;
+  /** In the order in which they apply. */
+  loras: { name: string; file: string; scale: number }[];
+  /** What the user should know. */
+  notes: string[];
+}
+
+/** The class that a checkpoint is for; its index says so. */
+async function pipelineClass(folder: string, signal: AbortSignal) {
+  const file = joinPath(folder, "model_index.json");
+  if (!await exists(file, { signal })) {
+    throw new UsageError(
+      `Cannot load the model ${folder} as it must be a checkpoint in diffusers' layout: it has no model_index.json; ` +
+        "give --model its folder or URL",
+    );
+  }
+  const index = await readJson(file, { signal });
+  return isRecord(index) && index._class_name === "PixArtAlphaPipeline" ? PixArtAlphaPipeline : PixArtSigmaPipeline;
+}
+
+/**
+ * Finds a model, downloading it where that is needed.
+ *
+ * @returns Its folder or URL.
+ */
+export async function locateModel(
+  model: string | undefined,
+  { signal, progress }: { signal: AbortSignal; progress: Progress },
+): Promise<string> {
+  return await findModel(model ?? DEFAULT_MODEL, {
+    signal,
+    onProgress: ({ loaded, total }) => progress.show("downloading", loaded, total),
+  });
+}
+
+/**
+ * Loads a pipeline from a folder.
+ *
+ * @throws {UsageError} when the folder is no pipeline, or a LoRA is missing.
+ */
+export async function openPipeline(
+  model: string,
+  { dtype, backend, lora = [] }: ModelFlags,
+  { signal, progress }: { signal: AbortSignal; progress: Progress },
+): Promise<OpenedPipeline> {
+  await checkLoras(lora, signal);
+  const pipelines = await pipelineClass(model, signal);
+  using stack = new DisposableStack();
+  const device = stack.use(await Device.open({ backend }));
+  const pipe = stack.use(
+    await pipelines.fromPretrained(model, {
+      device,
+      dtype,
+      signal,
+      onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),
+    }),
+  );
+  const { loras, notes } = await wearLoras(
+    pipe,
+    lora,
+    signal,
+    (done, total) => progress.show("applying LoRAs", done, total),
+  );
+  progress.stop();
+  const owned = stack.move();
+  return { pipe, device, model, loras, notes, [Symbol.dispose]: () => owned.dispose() };
+}

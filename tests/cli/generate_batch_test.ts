@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { decodePng } from "../../src/io/image.ts";
+import { filesIn, pixart, ROOT, temporaryFolder } from "./_cli.ts";
+
+const bytesOf = (...path: string[]) => Deno.readFileSync(join(...path));
+
+Deno.test("generate() makes the pictures of a batch file, leaves out what is there, and fails for one line alone", async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, "prompts.txt"), out = join(folder.path, "out"), grid = join(folder.path, "sheet.png");
+  const lines = [
+    "# a comment",
+    "a red apple --seed 1",
+    "a panda --hw 40:52 --seed 2 --no-binning",
+    '{"prompt": "a fish", "aspectRatio": "1:2", "seed": 3, "steps": 1}',
+  ];
+  Deno.writeTextFileSync(file, lines.join("\n"));
+  const words = ["generate", "--batch", file, "--out", out, "--steps", "2", "--json"];
+  const first = await pixart([...words, "--grid", grid]);
+  assert.equal(first.code, 1, first.stderr);
+  const report = JSON.parse(first.stdout);
+  const names = ["2-a-red-apple.png", "4-a-fish.png"];
+  assert.deepEqual(filesIn(out), names);
+  assert.deepEqual(report.pictures.map(({ line, images }: { line: number; images: string[] }) => [line, images]), [
+    [2, [join(out, names[0])]],
+    [4, [join(out, names[1])]],
+  ]);
+  assert.deepEqual(report.failed.map(({ line, kind }: { line: number; kind: string }) => [line, kind]), [[
+    3,
+    "UsageError",
+  ]]);
+  assert.match(first.stderr, /line 3: Cannot generate an image 52x40 .*multiples/);
+  // Height is half the width, of about the area of 64 x 64.
+  const fish = decodePng(bytesOf(out, names[1]));
+  assert.deepEqual([fish.height, fish.width], [48, 88]);
+  assert.equal(fish.metadata.num_inference_steps, "1");
+  const sheet = decodePng(bytesOf(grid));
+  assert.ok(sheet.width > 88 && sheet.height > 64);
+
+  Deno.writeTextFileSync(file, lines.toSpliced(2, 1, "a panda --seed 2").join("\n"));
+  const apple = bytesOf(out, names[0]);
+  Deno.removeSync(join(out, names[1]));
+  const second = await pixart(words);
+  assert.equal(second.code, 0, second.stderr);
+  assert.deepEqual(JSON.parse(second.stdout).skipped, [join(out, names[0])]);
+  assert.deepEqual(filesIn(out), [names[0], "3-a-panda.png", names[1]]);
+  assert.deepEqual(bytesOf(out, names[0]), apple);
+  assert.deepEqual(decodePng(bytesOf(out, names[1])).pixels, fish.pixels);
+});
+
+Deno.test("generate() refuses a batch whose pictures would have one name, before any work", async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, "prompts.txt");
+  Deno.writeTextFileSync(file, "a cat --seed 1\na dog\na cat --seed 2\n");
+  const words = ["generate", "--batch", file, "--out", folder.path, "--name", "{prompt[:100]}"];
+  const { code, stderr } = await pixart(words);
+  assert.equal(code, 2);
+  assert.match(stderr, /names must differ: lines 1 and 3 are both .*a cat\.png/);
+  assert.deepEqual(filesIn(folder.path), ["prompts.txt"]);
+});
+
+Deno.test("generate() makes a picture again from what it says of itself, or another by what is said anew", async () => {
+  using folder = temporaryFolder();
+  const at = (name: string) => join(folder.path, name);
+  const words = [
+    "a fish",
+    "--seed",
+    "5",
+    "--num-images",
+    "2",
+    "--steps",
+    "2",
+    "--guidance",
+    "2",
+    "--scheduler",
+    "euler-a",
+  ];
+  const made = await pixart(["generate", ...words, "--ar", "3:4", "--dtype", "f32", "--out", at("fish.png")]);
+  assert.equal(made.code, 0, made.stderr);
+  const again = await pixart(["generate", "--like", at("fish-2.png"), "--out", at("again.png")]);
+  assert.equal(again.code, 0, again.stderr);
+  assert.deepEqual(bytesOf(at("again.png")), bytesOf(at("fish-2.png")));
+  const other = await pixart([
+    "generate",
+    "a panda",
+    "--like",
+    at("fish-2.png"),
+    "--seed",
+    "6",
+    "--out",
+    at("panda.png"),
+  ]);
+  assert.equal(other.code, 0, other.stderr);
+  assert.deepEqual(filesIn(folder.path), ["again.png", "fish-1.png", "fish-2.png", "panda.png"]);
+  const { metadata } = decodePng(bytesOf(at("panda.png")));
+  const { seed, prompt, scheduler, dtype, width, height, batch_size } = metadata;
+  assert.deepEqual(
+    { seed, prompt, scheduler, dtype, width, height, batch_size },
+    {
+      ...{ seed: "6", prompt: "a panda", scheduler: "euler-a", dtype: "f32" },
+      width: "72",
+      height: "56",
+      batch_size: undefined,
+    },
+  );
+});
+
+Deno.test("generate() says what a picture lacks that it should make again", async () => {
+  using folder = temporaryFolder();
+  const { code, stderr } = await pixart(["generate", "--like", join(ROOT, "docs/red-apple.svg"), "--out", folder.path]);
+  assert.equal(code, 2);
+  assert.match(stderr, /docs\/red-apple\.svg/);
+  const picture = join(ROOT, "tests/golden/pictures/source.png");
+  const plain = await pixart(["generate", "--like", picture, "--out", `${folder.path}/`]);
+  assert.equal(plain.code, 2);
+  assert.match(plain.stderr, /Cannot make .*pictures\/source\.png again as it must say how it was made/);
+  const both = await pixart(["generate", "a cat", "--batch", "x.txt"]);
+  assert.equal(both.code, 2);
+  assert.match(both.stderr, /one thing must say what is painted: a prompt and --batch do/);
+  assert.deepEqual(filesIn(folder.path), []);
+});

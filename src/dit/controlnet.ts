@@ -6,6 +6,8 @@ import { ShapeError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { asPlainFloats } from "../io/cast_weights.ts";
+import { controlNetOfBase } from "../io/controlnet_names.ts";
 import type { ModelFilesOptions } from "../io/model_files.ts";
 import type { WeightSource } from "../io/weights.ts";
 import { Linear } from "../layers/linear.ts";
@@ -16,6 +18,9 @@ import type { WeightDType } from "../ops/weight_kernels.ts";
 import { TransformerBlock } from "./block.ts";
 import type { TransformerConfig } from "./config.ts";
 import { copiesOf, openControlNet } from "./open_controlnet.ts";
+
+/** The blocks that the paper's ControlNet copies, of 28. */
+const PAPER_COPIES = 13;
 
 /** A control network with the condition of a picture: what a prediction is steered by. */
 export interface Control {
@@ -92,6 +97,32 @@ export class PixArtControlNet extends ResidentModel {
     using source = await openControlNet(address, { ...open, signal });
     const reopen = () => openControlNet(address, open);
     return await PixArtControlNet.fromWeights(device, config, source, { dtype, offload, onProgress, signal, reopen });
+  }
+
+  /**
+   * Makes a ControlNet that does not steer yet, as training begins with one: copies of the base's first blocks, and projections of zeros.
+   *
+   * @param base A transformer whose checkpoint can be read again; its LoRAs are not copied.
+   * @param options `copies` is how many blocks, at most one fewer than the base has.
+   * @throws {WeightsError} when the base has too few blocks.
+   * @throws {UsageError} when the base was made from weights that cannot be read again.
+   * @example
+   * ```ts
+   * import { PixArtSigmaPipeline, DEFAULT_MODEL, PixArtControlNet } from "@pixart/webgpu";
+   * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+   * using net = await PixArtControlNet.fromTransformer(pipe.components.transformer, { copies: 3 });
+   * console.assert(net.blocks.length === 3);
+   * ```
+   */
+  static async fromTransformer(
+    base: { device: Device; config: TransformerConfig; openCheckpoint(): Promise<WeightSource> },
+    { copies = PAPER_COPIES, ...options }: StartOptions & { copies?: number; dtype?: WeightDType } = {},
+  ): Promise<PixArtControlNet> {
+    const { device, config } = base;
+    const width = config.numAttentionHeads * config.attentionHeadDim;
+    const reopen = async () => controlNetOfBase(asPlainFloats(await base.openCheckpoint()), copies, width);
+    using source = await reopen();
+    return await PixArtControlNet.fromWeights(device, config, source, { ...options, reopen });
   }
 
   /** How its weights are kept. */

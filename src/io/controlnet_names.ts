@@ -1,9 +1,10 @@
 // The names of a ControlNet's tensors: the original repository's and those of diffusers' research project (REFERENCE F18, F19). In: a
-// checkpoint in either's names. Out: its ControlNet under diffusers'.
+// checkpoint in either's names, or a base network. Out: its ControlNet under diffusers'.
 
 import { MappedWeights, wholeTensor } from "./mapped_weights.ts";
 import { asDiffusers } from "./original_names.ts";
 import type { WeightSource } from "./weights.ts";
+import { withZeros } from "./zero_weights.ts";
 
 /** Names that every ControlNet has: the original's, then diffusers'. */
 export const CONTROLNET_ANCHORS: readonly string[] = [
@@ -38,5 +39,25 @@ export function controlNetAsDiffusers(source: WeightSource): WeightSource {
   return renamed(
     asDiffusers(blocks),
     (name) => name.replace(/^transformer_blocks\.(\d+)\./, "controlnet_blocks.$1.transformer_block."),
+  );
+}
+
+/**
+ * Makes a ControlNet that does not steer yet of its base network: copies of the first blocks, and projections of zeros.
+ *
+ * @param base Under diffusers' names; it is disposed with the result.
+ * @param copies How many blocks are copied.
+ * @param width C of the tokens.
+ */
+export function controlNetOfBase(base: WeightSource, copies: number, width: number): WeightSource {
+  const blocks = renamed(base, (name) => {
+    const [, block, rest] = /^transformer_blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
+    return Number(block) < copies ? `controlnet_blocks.${block}.transformer_block.${rest}` : undefined;
+  });
+  const each = Array.from({ length: copies }, (_, i) => `controlnet_blocks.${i}.after_proj`);
+  const projections = ["controlnet_blocks.0.before_proj", ...each];
+  return withZeros(
+    blocks,
+    new Map(projections.flatMap((name) => [[`${name}.weight`, [width, width]], [`${name}.bias`, [width]]])),
   );
 }

@@ -126,6 +126,15 @@ export abstract class ResidentModel implements Disposable {
     });
   }
 
+  /**
+   * Opens the checkpoint that it was loaded from, under diffusers' names; whoever opened it disposes it.
+   *
+   * @throws {UsageError} when it was made from weights that cannot be read again.
+   */
+  async openCheckpoint(): Promise<WeightSource> {
+    return await this.#reopener()();
+  }
+
   #reopener(): () => Promise<WeightSource> {
     if (this.reopen) return this.reopen;
     throw new UsageError(

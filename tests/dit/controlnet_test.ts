@@ -7,14 +7,16 @@ import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
 import { ShapeError, WeightsError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { joinPath } from "../../src/io/byte_source.ts";
+import { controlNetOfBase } from "../../src/io/controlnet_names.ts";
 import { asOriginal } from "../../src/io/original_names.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import { writeFileWhole } from "../../src/io/output_file.ts";
 import { readFloats, type WeightSource } from "../../src/io/weights.ts";
+import { withZeros } from "../../src/io/zero_weights.ts";
 import { device } from "../_device.ts";
 import { assertClose, numbers, relativeL2 } from "../_reference.ts";
-import { assertSameBytes, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, counting, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
 import { readAllFloats } from "./_naive_transformer.ts";
 import { base, baseWeights, expected, latentsOf, predict, SIZE } from "./_small_network.ts";
 
@@ -22,25 +24,26 @@ const { config } = base;
 const COPIES = 2;
 const C = base.width;
 
-/** A ControlNet of the golden network: copies that were changed, and projections of which `size` is the largest number. */
-async function controlTensors(size: number, copies = COPIES): Promise<Record<string, TensorData>> {
+/** A ControlNet of the golden network: copies that were changed by up to `change`, and projections of which `size` is the largest number. */
+async function controlTensors(size: number, copies = COPIES, change = 0.02): Promise<Record<string, TensorData>> {
   using source = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
   const tensors: Record<string, TensorData> = {};
   for (const name of source.names()) {
     const [, block, rest] = /^transformer_blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
     if (block === undefined || Number(block) >= copies) continue;
     const data = await readFloats(source, name);
-    const change = numbers(data.length, data.length, 0.02);
+    const changes = numbers(data.length, data.length, change);
     const { shape } = source.info(name);
     tensors[`controlnet_blocks.${block}.transformer_block.${rest}`] = {
       dtype: "F32",
       shape,
-      data: data.map((value, i) => value + change[i]),
+      data: data.map((value, i) => value + changes[i]),
     };
   }
+  const some = (count: number, seed: number) => size === 0 ? new Float32Array(count) : numbers(count, seed, size);
   const projection = (name: string, seed: number) => {
-    tensors[`${name}.weight`] = { dtype: "F32", shape: [C, C], data: numbers(C * C, seed, size) };
-    tensors[`${name}.bias`] = { dtype: "F32", shape: [C], data: numbers(C, seed + 1, size) };
+    tensors[`${name}.weight`] = { dtype: "F32", shape: [C, C], data: some(C * C, seed) };
+    tensors[`${name}.bias`] = { dtype: "F32", shape: [C], data: some(C, seed + 1) };
   };
   projection("controlnet_blocks.0.before_proj", 11);
   for (let i = 0; i < copies; i++) projection(`controlnet_blocks.${i}.after_proj`, 21 + 2 * i);
@@ -86,6 +89,30 @@ Deno.test("PixArtTransformer2DModel.predict() is the base's bit for bit with pro
   assert.deepEqual(await predict(1, [7, 8], { control: steerBy(zeros, 1, 1) }), plain);
   assert.deepEqual(await predict(1, [7, 8], { control: steerBy(net, 1, 0) }), plain);
   assert.ok(relativeL2(await predict(1, [7, 8], { control: steerBy(net, 1, 1) }), plain) > 1e-2);
+});
+
+Deno.test("PixArtControlNet.fromTransformer() copies the base's first blocks and does not steer yet, offloaded or not", async () => {
+  using source = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
+  using made = controlNetOfBase(source, COPIES, C);
+  using expected = await inMemory(await controlTensors(0, COPIES, 0));
+  await assertSameBytes(made, expected);
+  const plain = await predict(1, [7, 8]);
+  for (const offload of [false, true]) {
+    using net = await PixArtControlNet.fromTransformer(base, { copies: COPIES, dtype: "f32", offload });
+    assert.equal(net.isLoaded, !offload);
+    await using _held = await net.use();
+    assert.deepEqual(await predict(1, [7, 8], { control: steerBy(net, 1, 1) }), plain);
+  }
+  await assert.rejects(PixArtControlNet.fromTransformer(base), /must copy 1 to 2 blocks of its base: 13$/);
+});
+
+Deno.test("withZeros() reads zeros by range, and refuses what is outside", async () => {
+  using source = withZeros(await inMemory({ x: counting([2]) }), new Map([["zeros", [3, 2]]]));
+  assert.deepEqual(source.names(), ["x", "zeros"]);
+  assert.deepEqual(source.info("zeros"), { name: "zeros", dtype: "F32", shape: [3, 2], byteLength: 24 });
+  assert.deepEqual(await source.read("zeros", 4, 12, new Uint8Array(16).fill(7)), new Uint8Array(8));
+  assert.deepEqual(await readFloats(source, "x"), Float32Array.of(0, 1));
+  await assert.rejects(source.read("zeros", 20, 28), WeightsError);
 });
 
 Deno.test("PixArtControlNet steers a perturbed run, too", async () => {

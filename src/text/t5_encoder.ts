@@ -135,6 +135,11 @@ export class T5EncoderModel extends ResidentModel {
   // The checkpoint stays open for the embedding rows.
   protected readonly reopen = () => Promise.resolve(lentWeights(this.source));
 
+  /** How its linear layers are kept; most bytes of them where the checkpoint decides. */
+  get dtype(): WeightDType {
+    return this.parameters.dtype;
+  }
+
   /** Whether its blocks are read anew for each text, since they do not fit its budget all at once. */
   get isStreamed(): boolean {
     return this.#streaming !== undefined;

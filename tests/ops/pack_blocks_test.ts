@@ -7,36 +7,14 @@ import { BlockWeight, FORMAT_OF } from "../../src/ops/block_weight.ts";
 import { packBlocks } from "../../src/ops/pack_blocks.ts";
 import { widenBlocks } from "../../src/ops/widen_blocks.ts";
 import { device } from "../_device.ts";
-import { assertClose, numbers } from "../_reference.ts";
-import { unpack } from "./_block_weight.ts";
+import { assertClose } from "../_reference.ts";
+import { randomBlocks, SCALES_AT, unpack } from "./_block_weight.ts";
 
 const KINDS = Object.keys(BLOCK_OF) as QuantType[];
-/** Where the halves of a block's scales are. */
-const HALVES: Record<QuantType, number[]> = {
-  Q8_0: [0],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q2_K: [80, 82],
-  Q3_K: [108],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-};
 
 /** Blocks of any bits, with scales of both signs from denormal to large. */
-function blocks(kind: QuantType, count: number): Uint8Array<ArrayBuffer> {
-  const { bytes } = BLOCK_OF[kind];
-  const all = Uint8Array.from(numbers(count * bytes, 3), (value) => Math.floor((value + 1) * 127.99));
-  const view = new DataView(all.buffer);
-  for (let block = 0; block < count; block++) {
-    HALVES[kind].forEach((at, i) => {
-      view.setFloat16(block * bytes + at, (block % 2 ? -1 : 1) * 1.7 * 4 ** ((block * 3 + i) % 14 - 12), true);
-    });
-  }
-  return all;
-}
+const blocks = (kind: QuantType, count: number) =>
+  randomBlocks(kind, count, 3, (block, i) => (block % 2 ? -1 : 1) * 1.7 * 4 ** ((block * 3 + i) % 14 - 12));
 
 function words(bytes: Uint8Array): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(Math.ceil(bytes.length / 4));
@@ -91,7 +69,7 @@ Deno.test("packBlocks() moves every kind of block to columns, in slices of rows 
 Deno.test("packBlocks() notes scales that are not finite", async () => {
   for (const kind of KINDS) {
     const { elements, bytes: blockBytes } = BLOCK_OF[kind];
-    for (const at of HALVES[kind]) {
+    for (const at of SCALES_AT[kind]) {
       const bytes = blocks(kind, 8);
       // All ones, so that no scale of scales is zero; the bits of a half that is not a number.
       bytes.fill(0x55, 5 * blockBytes, 6 * blockBytes);

@@ -30,6 +30,7 @@ export { downloadModel, resolveModel } from "./src/io/hub.ts";
 export { edgeImage } from "./src/io/edge_image.ts";
 export { openWeightsFile } from "./src/io/open_weights_file.ts";
 export { decodePng, Image } from "./src/io/image.ts";
+export { loadImage } from "./src/io/load_image.ts";
 export { encodeSafetensors, openSafetensors } from "./src/io/safetensors.ts";
 export { readFloats, type WeightSource } from "./src/io/weights.ts";
 export { Generator } from "./src/random/generator.ts";
@@ -69,9 +70,12 @@ export {
   type GenerateOptions,
   type GenerateResult,
   type HostTensor,
+  type StartImageOptions,
   type StepInfo,
 } from "./src/pipelines/generate_options.ts";
+export { type GuidanceVariant } from "./src/pipelines/guidance.ts";
 export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
+export { PixArtSigmaPAGPipeline } from "./src/pipelines/pixart_sigma_pag_pipeline.ts";
 export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";
 export { type EncodedPrompt, type EncodePromptOptions } from "./src/pipelines/prompt_encoding.ts";
 export { convertModel } from "./src/checkpoints/convert.ts";

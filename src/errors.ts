@@ -21,6 +21,11 @@ export class DeviceError extends PixArtError {
   override name = "DeviceError";
 }
 
+/** Memory of the GPU that ran out, or a buffer larger than it can have. */
+export class OutOfMemoryError extends DeviceError {
+  override name = "OutOfMemoryError";
+}
+
 /** A model that cannot be found, or cannot be fetched from the hub. */
 export class DownloadError extends PixArtError {
   override name = "DownloadError";

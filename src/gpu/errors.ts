@@ -1,7 +1,7 @@
 // GPU errors arrive late and by several roads (error scopes, the uncaptured event, device loss). They are gathered here and
 // thrown at the next point where the caller waits, as typed errors with the name of what was being done.
 
-import { DeviceError, type PixArtError } from "../errors.ts";
+import { DeviceError, OutOfMemoryError, type PixArtError } from "../errors.ts";
 
 /** Gathers the errors of one device. */
 export class ErrorLog {
@@ -49,8 +49,11 @@ export class ErrorLog {
         const error = errors.find((found) => found !== null);
         if (!error) return;
         const memory = error === errors[1];
-        const rule = memory ? "the device must have the memory" : "the GPU must accept it";
-        this.#record(new DeviceError(`Cannot ${what} as ${rule}: ${error.message}`));
+        this.#record(
+          memory
+            ? new OutOfMemoryError(`Cannot ${what} as the device must have the memory: ${error.message}`)
+            : new DeviceError(`Cannot ${what} as the GPU must accept it: ${error.message}`),
+        );
       }, (reason) => this.#record(new DeviceError(`Cannot ${what} as the device must answer: ${reason}`)));
       this.#pending.add(pending);
       pending.finally(() => this.#pending.delete(pending));

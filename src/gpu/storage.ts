@@ -1,6 +1,6 @@
 // A GPU buffer with an identity, its size in the ledger, and one owner. In: bytes. Out: something a tensor can lie in.
 
-import { DeviceError } from "../errors.ts";
+import { OutOfMemoryError } from "../errors.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** WebGPU's buffer usage bits; the globals of that name are missing outside Deno and browsers. */
@@ -38,7 +38,7 @@ export class Storage {
  * @param size Its bytes; a multiple of 4.
  * @param usage WebGPU usage bits.
  * @param limit Bytes that a buffer may have.
- * @throws {DeviceError} when `size` is above the limit, or the device refuses at once.
+ * @throws {OutOfMemoryError} when `size` is above the limit, or the device refuses at once.
  */
 export function makeStorage(
   device: GPUDevice,
@@ -49,12 +49,14 @@ export function makeStorage(
   limit = device.limits.maxBufferSize,
 ): Storage {
   if (size > limit) {
-    throw new DeviceError(`Cannot allocate ${label} of ${size} bytes as a buffer holds at most ${limit}: too large`);
+    throw new OutOfMemoryError(
+      `Cannot allocate ${label} of ${size} bytes as a buffer holds at most ${limit}: too large`,
+    );
   }
   try {
     return new Storage(device.createBuffer({ size, usage, label }), size, ledger);
   } catch (error) {
-    throw new DeviceError(
+    throw new OutOfMemoryError(
       `Cannot allocate ${label} of ${size} bytes as the device must have the memory: ${
         error instanceof Error ? error.message : error
       }`,

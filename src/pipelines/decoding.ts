@@ -5,6 +5,7 @@ import type { Device } from "../gpu/device.ts";
 import { readAll } from "../gpu/readback.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { Image } from "../io/image.ts";
 import { countNonFinite } from "../ops/count_non_finite.ts";
 import { resizeAndCrop } from "../ops/resize_and_crop.ts";
 import { toImage, toPixels } from "../ops/to_pixels.ts";
@@ -13,10 +14,11 @@ import type { Tiling } from "../vae/tiling.ts";
 import { resizeAndCropPlan } from "./aspect_ratio_bins.ts";
 import type { HostTensor } from "./generate_options.ts";
 
-/** What decoding gives: pixels packed RGBA8, or numbers in 0..1. */
-export type Decoded =
-  | { kind: "pixels"; pixels: Uint32Array; batch: number; height: number; width: number }
-  | { kind: "numbers"; output: HostTensor };
+/** What decoding gives: pictures, or numbers in 0..1. */
+export interface Decoded {
+  images: Image[];
+  output?: HostTensor;
+}
 
 /** How latents are decoded. */
 export interface DecodeOptions {
@@ -52,6 +54,15 @@ export async function readChecked(device: Device, checks: readonly StageCheck[],
   return result;
 }
 
+/** Pictures of pixels [B, height, width], packed RGBA8. */
+export function imagesOf(pixels: Uint32Array, size: { height: number; width: number }): Image[] {
+  const count = size.height * size.width;
+  return Array.from({ length: pixels.length / count }, (_, i) => {
+    const rgba = new Uint8Array(pixels.buffer, pixels.byteOffset + i * count * 4, count * 4);
+    return new Image({ ...size, pixels: rgba });
+  });
+}
+
 /**
  * Decodes latents to pictures.
  *
@@ -84,6 +95,6 @@ export async function decodeLatents(
   rec.submit();
   const data = await readChecked(device, all, result);
   return layout === "pixels"
-    ? { kind: "pixels", pixels: data as Uint32Array, batch, ...wanted }
-    : { kind: "numbers", output: { data: data as Float32Array, shape: result.shape } };
+    ? { images: imagesOf(data as Uint32Array, wanted) }
+    : { images: [], output: { data: data as Float32Array, shape: result.shape } };
 }

@@ -7,13 +7,18 @@ import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { MicroConditions } from "../dit/conditioning.ts";
 import type { PixArtTransformer2DModel } from "../dit/transformer.ts";
+import { mixNoise } from "../ops/mix_noise.ts";
 import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
 import { StepNoise } from "../schedulers/step_noise.ts";
+import type { AutoencoderKL } from "../vae/autoencoder.ts";
 import type { StepInfo } from "./generate_options.ts";
 import type { Guidance } from "./guidance.ts";
+import type { KeptPart } from "./image_start.ts";
+import { previewLatents } from "./latent_preview.ts";
 import type { NoiseSource } from "./noise_source.ts";
 import type { EncodedPrompt } from "./prompt_encoding.ts";
+import { StepClock } from "./step_clock.ts";
 
 /** What a run of denoising needs. */
 export interface DenoiseOptions {
@@ -28,6 +33,10 @@ export interface DenoiseOptions {
   noise: NoiseSource;
   /** Size conditions, the same for all images: PixArt-α 1024. */
   micro?: { resolution: readonly [number, number]; aspectRatio: number };
+  /** The part of pictures that inpainting keeps. */
+  kept?: KeptPart;
+  /** Whose latents these are; only previews need it. */
+  vae?: AutoencoderKL;
   signal?: AbortSignal;
 }
 
@@ -42,7 +51,7 @@ export interface DenoiseOptions {
 export async function* denoise(
   device: Device,
   transformer: PixArtTransformer2DModel,
-  { latents, prompt, plan, guidance, noise, micro, signal }: DenoiseOptions,
+  { latents, prompt, plan, guidance, noise, micro, kept, vae, signal }: DenoiseOptions,
 ): AsyncGenerator<StepInfo> {
   if (prompt.captions.join() !== guidance.captions.join()) {
     throw new UsageError(
@@ -51,6 +60,7 @@ export async function* denoise(
       }`,
     );
   }
+  if (plan.length === 0) return;
   await using _held = await transformer.use({ signal });
   using scope = device.arena.scope();
   const [batch, channels, height, width] = latents.shape;
@@ -65,7 +75,7 @@ export async function* denoise(
   setup.submit();
   // Only a scheduler with learned noise reads the variance, the channels behind the prediction.
   const readsVariance = plan.some(({ noiseScale }) => noiseScale !== undefined);
-  const kept = readsVariance ? transformer.config.outChannels : channels;
+  const outChannels = readsVariance ? transformer.config.outChannels : channels;
   const stepNoise = new StepNoise();
   const submit = (row: number, step: StepPlan) => {
     const rec = new Recorder(device);
@@ -73,7 +83,7 @@ export async function* denoise(
     const output = transformer.predict(rec, latents, caption, times, {
       row,
       inputScale: step.inputScale,
-      channels: kept,
+      channels: outChannels,
       perturbedBlocks: guidance.perturbedBlocks,
     });
     const z = stepNoise.next(step, step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined);
@@ -81,15 +91,32 @@ export async function* denoise(
       guidance: { factors: guidance.factors(step), channels: guidance.channels },
       noise: z && rec.upload(z, latents.shape),
     });
+    if (kept) mixNoise(rec, latents, { ...kept, ...kept.levels[row] });
     rec.submit();
   };
+  const clock = new StepClock();
   let under = Promise.resolve();
+  let current: StepPlan | undefined;
+  using _end = { [Symbol.dispose]: () => current = undefined };
   for (const [row, step] of plan.entries()) {
     signal?.throwIfAborted();
     submit(row, step);
     await under;
     under = device.gpu.queue.onSubmittedWorkDone().then(() => {});
-    yield { step: row + 1, steps: plan.length, timestep: step.timestep };
+    current = step;
+    yield {
+      step: row + 1,
+      steps: plan.length,
+      timestep: step.timestep,
+      secondsLeft: clock.left(row, plan.length),
+      async preview() {
+        if (current !== step) {
+          throw new UsageError(`Cannot preview step ${row + 1} as the run must not have gone on: it has`);
+        }
+        if (!vae) throw new UsageError("Cannot preview latents as the VAE must be known: the pipeline has none");
+        return await previewLatents(device, vae, latents, plan[row + 1]?.inputScale);
+      },
+    };
   }
   signal?.throwIfAborted();
 }

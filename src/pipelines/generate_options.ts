@@ -3,6 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { formatShape, Tensor } from "../gpu/tensor.ts";
 import type { Image } from "../io/image.ts";
+import type { GuidanceVariant } from "./guidance.ts";
 import type { PagOptions } from "./pag.ts";
 
 /** Numbers with a shape, on the host. */
@@ -18,6 +19,15 @@ export interface StepInfo {
   steps: number;
   /** What the model was asked at. */
   timestep: number;
+  /** Until the last step is done, as the steps so far went; nothing before the first was. */
+  secondsLeft?: number;
+  /**
+   * What the latents look like after this step, at a pixel each and without the VAE's decoder; to be asked for before the next step.
+   *
+   * @returns A picture of each sample that is made at once.
+   * @throws {UsageError} when the run went on, or there is no VAE whose latents these are.
+   */
+  preview(): Promise<Image[]>;
 }
 
 /** A prompt's embeddings in place of its text. */
@@ -32,8 +42,35 @@ export interface EmbeddingOptions {
   negativePromptAttentionMask?: ArrayLike<number>;
 }
 
+/**
+ * Options of a run that starts from pictures: image to image, and inpainting with a mask. Names are diffusers'.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, Image, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+ * const apple = "a red apple on a blue background";
+ * const { images: [image] } = await pipe.generate(apple, { seed: 0, numInferenceSteps: 4 });
+ * // Image to image: half of the noise, so that the shapes stay.
+ * await pipe.generate("a lemon on a blue background", { image, strength: 0.5, numInferenceSteps: 4 });
+ * // Inpainting: only the right half is painted anew.
+ * const pixels = new Uint8Array(64 * 64 * 3).map((_, i) => Math.floor(i / 3) % 64 < 32 ? 0 : 255);
+ * const maskImage = new Image({ width: 64, height: 64, pixels });
+ * const { images } = await pipe.generate("a lemon on a blue background", { image, maskImage, numInferenceSteps: 4 });
+ * console.assert(images[0].width === 64);
+ * ```
+ */
+export interface StartImageOptions {
+  /** The picture to start from, or one a prompt. It is stretched to the size that is painted; its own is the default size. */
+  image?: Image | readonly Image[];
+  /** White where the picture is painted anew, black where it stays: one for all pictures, or one a prompt. */
+  maskImage?: Image | readonly Image[];
+  /** The share of the steps that is run: 0 gives the picture as the VAE sees it, 1 starts from noise. 0.8, or 1 with a mask. */
+  strength?: number;
+}
+
 /** Options of `generate`. */
-export interface GenerateOptions extends EmbeddingOptions, PagOptions {
+export interface GenerateOptions extends EmbeddingOptions, PagOptions, StartImageOptions {
   /** What the picture must not show; one for all prompts, or one each. */
   negativePrompt?: string | readonly string[];
   numInferenceSteps?: number;
@@ -43,7 +80,17 @@ export interface GenerateOptions extends EmbeddingOptions, PagOptions {
   sigmas?: readonly number[];
   /** How strongly the prompt pulls; 1 or less runs without guidance. */
   guidanceScale?: number;
+  /**
+   * Whose guidance: diffusers', unless `original` asks for that of PixArt's own repository, where the negative takes the prompt's mask
+   * and IDDPM guides three of the four channels.
+   */
+  guidanceVariant?: GuidanceVariant;
   numImagesPerPrompt?: number;
+  /**
+   * Pictures that are painted at once; a larger batch is painted in parts, each picture from the noise that it has in the whole batch.
+   * As many as fit the device when not given; fewer where memory runs out.
+   */
+  batchSize?: number;
   /** Pixels down; the checkpoint's own size when not given. */
   height?: number;
   /** Pixels across. */
@@ -68,7 +115,8 @@ export interface GenerateOptions extends EmbeddingOptions, PagOptions {
   vaeSlicing?: boolean;
   /** Stops the run within one step. */
   signal?: AbortSignal;
-  onStep?: (info: StepInfo) => void;
+  /** Told after each step; what it returns is waited for. */
+  onStep?: (info: StepInfo) => unknown;
 }
 
 /** What `generate` gives back. */
@@ -84,6 +132,7 @@ export interface GenerateResult {
 }
 
 const OUTPUT_TYPES = ["pil", "np", "pt", "latent"];
+const VARIANTS = ["diffusers", "original"];
 
 /** The shape of a tensor on either side. */
 export function shapeOf(tensor: Tensor | HostTensor): readonly number[] {
@@ -142,10 +191,15 @@ export function checkInputs(
   positiveWhole("numInferenceSteps", options.numInferenceSteps);
   positiveWhole("numImagesPerPrompt", options.numImagesPerPrompt);
   positiveWhole("maxSequenceLength", options.maxSequenceLength);
+  positiveWhole("batchSize", options.batchSize);
   checkSeed(options.seed);
   const { negativePrompt, promptEmbeds, promptAttentionMask, negativePromptEmbeds, guidanceScale = 4.5 } = options;
   if (!Number.isFinite(guidanceScale)) {
     throw new UsageError(`Cannot generate as guidanceScale must be a finite number: ${guidanceScale}`);
+  }
+  const { guidanceVariant = "diffusers" } = options;
+  if (!VARIANTS.includes(guidanceVariant)) {
+    throw new UsageError(`Cannot generate as guidanceVariant must be ${VARIANTS.join(" or ")}: ${guidanceVariant}`);
   }
   if (prompt !== undefined && promptEmbeds) {
     throw new UsageError("Cannot generate as either a prompt or promptEmbeds must be given: both are");

@@ -1,7 +1,8 @@
 // Guidance: how several answers of the model become one prediction. In: which captions each sample is asked with. Out: the
 // factors by which the answers are mixed, which the solver's kernel applies.
 
-import type { StepPlan } from "../schedulers/scheduler.ts";
+import { IDDPM } from "../schedulers/original_iddpm.ts";
+import type { Scheduler, StepPlan } from "../schedulers/scheduler.ts";
 
 /** A caption of a sample: what the picture shall show, or what it shall not. */
 export type CaptionKind = "negative" | "prompt";
@@ -41,6 +42,9 @@ export function classifierFree(scale: number): Guidance {
   return { captions: ["negative", "prompt"], factors: () => [scale] };
 }
 
+/** Whose classifier-free guidance: each repository has its own, and the pictures differ. */
+export type GuidanceVariant = "diffusers" | "original";
+
 /** The channels that the original's IDDPM guides: a habit from when pictures were denoised, which have three. */
 const ORIGINAL_CHANNELS = 3;
 
@@ -48,9 +52,9 @@ const ORIGINAL_CHANNELS = 3;
  * Classifier-free guidance as the original repository has it: the negative takes the prompt's mask.
  *
  * @param scale How far.
- * @param sampler The original's IDDPM guides only the first three channels; its other samplers guide all.
+ * @param scheduler The original's IDDPM guides only the first three channels; its other samplers guide all.
  */
-export function originalGuidance(scale: number, sampler: string): Guidance {
-  const channels = sampler === "IDDPM" ? ORIGINAL_CHANNELS : undefined;
+export function originalGuidance(scale: number, scheduler: Scheduler): Guidance {
+  const channels = scheduler instanceof IDDPM ? ORIGINAL_CHANNELS : undefined;
   return { ...classifierFree(scale), sharesMask: true, ...(channels && { channels }) };
 }

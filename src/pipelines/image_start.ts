@@ -12,18 +12,9 @@ import { mixNoise, type NoiseMix } from "../ops/mix_noise.ts";
 import { samplePosterior } from "../ops/sample_posterior.ts";
 import type { AutoencoderKL } from "../vae/autoencoder.ts";
 import type { Tiling } from "../vae/tiling.ts";
+import type { StartImageOptions } from "./generate_options.ts";
 import type { BatchPart, NoiseSource } from "./noise_source.ts";
 import type { RunPlan } from "./run_plan.ts";
-
-/** Options of a run that starts from pictures; names are diffusers'. */
-export interface ImageOptions {
-  /** The picture to start from, or one a prompt. It is stretched to the size that is painted; its own is the default size. */
-  image?: Image | readonly Image[];
-  /** White where the picture is painted anew, black where it stays: one for all pictures, or one a prompt. */
-  maskImage?: Image | readonly Image[];
-  /** The share of the steps that is run: 0 gives the picture as the VAE sees it, 1 starts from noise. */
-  strength?: number;
-}
 
 const STRENGTH = 0.8;
 const MASKED_STRENGTH = 1;
@@ -50,7 +41,7 @@ const listOf = <T>(one: T | readonly T[] | undefined): readonly T[] =>
  * @returns undefined when the run starts from noise.
  * @throws {UsageError} when the options do not fit each other.
  */
-export function strengthOf({ image, maskImage, strength }: ImageOptions, prompts: number): number | undefined {
+export function strengthOf({ image, maskImage, strength }: StartImageOptions, prompts: number): number | undefined {
   if (image === undefined) {
     const other = maskImage !== undefined ? "maskImage" : strength !== undefined ? "strength" : undefined;
     if (other) throw new UsageError(`Cannot generate as ${other} goes with an image: none is given`);
@@ -69,7 +60,10 @@ export function strengthOf({ image, maskImage, strength }: ImageOptions, prompts
 }
 
 /** The size of the first picture, cut to multiples: what is painted when no size is asked for. */
-export function sizeOfImages({ image }: ImageOptions, multiple: number): { height: number; width: number } | undefined {
+export function sizeOfImages(
+  { image }: StartImageOptions,
+  multiple: number,
+): { height: number; width: number } | undefined {
   const [first] = listOf(image);
   const fitting = (extent: number) => Math.max(multiple, extent - extent % multiple);
   return first && { height: fitting(first.height), width: fitting(first.width) };
@@ -134,7 +128,7 @@ async function encodeMoments(
 /** What a run that starts from pictures needs. */
 export interface ImageStart {
   vae: AutoencoderKL;
-  options: ImageOptions;
+  options: StartImageOptions;
   plan: RunPlan;
   strength: number;
   part: BatchPart;

@@ -1,10 +1,29 @@
 // What a picture says of itself: enough to make it again. In: a call's options. Out: text for the PNG.
 
+import type { Image } from "../io/image.ts";
 import type { AdapterInfo } from "../layers/adapters.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
+import type { PipelineComponents } from "./components.ts";
+import type { GenerateOptions } from "./generate_options.ts";
+import type { PictureCall } from "./picture_call.ts";
+
+/** Options that a picture tells where they are given and not as usual. */
+type ToldOptions = Pick<
+  GenerateOptions,
+  | "maxSequenceLength"
+  | "cleanCaption"
+  | "useResolutionBinning"
+  | "timesteps"
+  | "sigmas"
+  | "eta"
+  | "guidanceVariant"
+  | "pagScale"
+  | "pagAdaptiveScale"
+  | "pagAppliedLayers"
+>;
 
 /** A picture's origin. */
-export interface PictureOrigin {
+export interface PictureOrigin extends ToldOptions {
   prompt?: string;
   negativePrompt?: string;
   /** The seed of this picture, or of the batch it is in. */
@@ -20,10 +39,8 @@ export interface PictureOrigin {
   adapters: readonly AdapterInfo[];
   width: number;
   height: number;
-  /** Options that are told where they are not as usual. */
-  maxSequenceLength?: number;
-  cleanCaption?: boolean;
-  useResolutionBinning?: boolean;
+  /** Of a picture that was made of another. */
+  strength?: number;
 }
 
 /**
@@ -52,6 +69,7 @@ function lorasOf(adapters: readonly AdapterInfo[]): string | undefined {
 /** Keyword to text, for the chunks of a PNG; keys are diffusers' argument names. */
 export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
   const { prompt, negativePrompt, seed, index, batch, scheduler } = origin;
+  const perturbs = (origin.pagScale ?? 0) > 0;
   const entries: [string, string | undefined][] = [
     ["prompt", prompt],
     ["negative_prompt", negativePrompt],
@@ -69,7 +87,46 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
     ["max_sequence_length", origin.maxSequenceLength?.toString()],
     ["clean_caption", origin.cleanCaption === false ? "false" : undefined],
     ["use_resolution_binning", origin.useResolutionBinning === false ? "false" : undefined],
+    ["timesteps", origin.timesteps?.join()],
+    ["sigmas", origin.sigmas?.join()],
+    ["eta", origin.eta ? `${origin.eta}` : undefined],
+    ["strength", origin.strength?.toString()],
+    ["guidance_variant", origin.guidanceVariant === "original" ? "original" : undefined],
+    ["pag_scale", perturbs ? `${origin.pagScale}` : undefined],
+    ["pag_adaptive_scale", perturbs && origin.pagAdaptiveScale ? `${origin.pagAdaptiveScale}` : undefined],
+    ["pag_applied_layers", perturbs ? origin.pagAppliedLayers?.toString() : undefined],
     ["Software", "pixart-webgpu"],
   ];
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+/** Writes into each picture of a call how it was made. */
+export function describeImages(
+  images: readonly Image[],
+  { prompt, options, size, strength, seed }: PictureCall,
+  { scheduler, transformer: { dtype }, ...origin }:
+    & Pick<PipelineComponents, "scheduler" | "transformer">
+    & Pick<PictureOrigin, "model" | "adapters">,
+): void {
+  const { numImagesPerPrompt: perPrompt = 1, negativePrompt } = options;
+  const pick = (texts: string | readonly string[] | undefined, i: number) =>
+    texts === undefined || typeof texts === "string" ? texts : texts[Math.floor(i / perPrompt)];
+  images.forEach((image, index) => {
+    const own = typeof seed === "object"
+      ? { seed: seed[index], index: 0, batch: 1 }
+      : { seed, index, batch: images.length };
+    const metadata = pictureMetadata({
+      ...options,
+      ...size,
+      ...own,
+      prompt: pick(prompt, index),
+      negativePrompt: pick(negativePrompt, index),
+      strength,
+      scheduler,
+      dtype,
+      model: origin.model,
+      adapters: origin.adapters,
+    });
+    Object.assign(image.metadata, metadata);
+  });
 }

@@ -2,7 +2,8 @@
 
 import { binTableFor } from "./aspect_ratio_bins.ts";
 import { loadComponents, type PipelineLoadOptions } from "./components.ts";
-import { TextToImagePipeline, type TextToImageTraits } from "./text_to_image.ts";
+import type { PipelineTraits } from "./picture_call.ts";
+import { TextToImagePipeline } from "./text_to_image.ts";
 
 const LARGEST_SAMPLE = 128; // there is no 2K α: diffusers has no table for it
 
@@ -17,7 +18,7 @@ const LARGEST_SAMPLE = 128; // there is no 2K α: diffusers has no table for it
  * ```
  */
 export class PixArtAlphaPipeline extends TextToImagePipeline {
-  protected readonly traits: TextToImageTraits = {
+  protected readonly traits: PipelineTraits = {
     maxSequenceLength: 120,
     bins: (sampleSize) => sampleSize <= LARGEST_SAMPLE ? binTableFor(sampleSize) : undefined,
   };

@@ -2,7 +2,8 @@
 
 import { binTableFor } from "./aspect_ratio_bins.ts";
 import { loadComponents, type PipelineLoadOptions } from "./components.ts";
-import { TextToImagePipeline, type TextToImageTraits } from "./text_to_image.ts";
+import type { PipelineTraits } from "./picture_call.ts";
+import { TextToImagePipeline } from "./text_to_image.ts";
 
 /**
  * Text to image with PixArt-Σ.
@@ -16,7 +17,7 @@ import { TextToImagePipeline, type TextToImageTraits } from "./text_to_image.ts"
  * ```
  */
 export class PixArtSigmaPipeline extends TextToImagePipeline {
-  protected readonly traits: TextToImageTraits = { maxSequenceLength: 300, bins: binTableFor };
+  protected readonly traits: PipelineTraits = { maxSequenceLength: 300, bins: binTableFor };
 
   /**
    * Loads a pipeline in diffusers' layout.

@@ -66,6 +66,67 @@ interface Samples {
   mask: ArrayLike<number>;
 }
 
+/** One caption: a sample of some embeddings. */
+type Caption = readonly [from: Samples, sample: number];
+
+/** The captions of a batch: what each is asked with, and every different text encoded once. */
+export class EncodedCaptions implements Disposable {
+  /**
+   * @param asked [B] captions of each kind, those of one prompt's images side by side.
+   * @param guidance What each sample is asked with.
+   * @param warnings What was cut from the prompts.
+   */
+  constructor(
+    private readonly device: Device,
+    private readonly scope: Scope,
+    private readonly asked: Readonly<Record<CaptionKind, readonly Caption[]>>,
+    private readonly guidance: Pick<Guidance, "captions" | "sharesMask">,
+    readonly warnings: readonly string[],
+  ) {}
+
+  /** Images to make. */
+  get batch(): number {
+    return this.asked.prompt.length;
+  }
+
+  /**
+   * Lines captions up for the transformer.
+   *
+   * @param part The images that are made at once; all when not given.
+   * @returns Embeddings of their own, which the caller disposes.
+   * @throws {UsageError} when prompts and negatives are of different shapes.
+   */
+  gather({ start, count }: { start: number; count: number } = { start: 0, count: this.batch }): EncodedPrompt {
+    const { captions, sharesMask } = this.guidance;
+    const scope = this.device.arena.scope();
+    try {
+      const order = captions.flatMap((kind) => this.asked[kind].slice(start, start + count));
+      const { embeds, mask } = gather(this.device, scope, order);
+      const size = mask.length / captions.length, prompt = captions.indexOf("prompt") * size;
+      if (sharesMask) captions.forEach((_, part) => mask.copyWithin(part * size, prompt, prompt + size));
+      return new EncodedPrompt(embeds, mask, count, captions, this.warnings, scope);
+    } catch (error) {
+      scope.dispose();
+      throw error;
+    }
+  }
+
+  /** Frees the embeddings that were not gathered. */
+  dispose(): void {
+    this.scope.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** How many texts of so many tokens are encoded at once: what the encoder makes of them on the way must fit one binding. */
+function textsAtOnce({ device, config }: T5EncoderModel, tokens: number): number {
+  const bytes = tokens * Math.max(config.dFf, 3 * config.numHeads * config.dKv) * 4;
+  return Math.max(1, Math.floor(device.limits.maxStorageBufferBindingSize / bytes));
+}
+
 async function encodeTexts(
   { tokenizer, textEncoder }: TextStage,
   texts: readonly string[],
@@ -73,7 +134,7 @@ async function encodeTexts(
   scope: Scope,
   warnings: string[],
   signal: AbortSignal | undefined,
-): Promise<Samples> {
+): Promise<Caption[]> {
   if (!tokenizer || !textEncoder) {
     throw new UsageError(
       "Cannot encode a prompt as the pipeline needs a tokenizer and a text encoder: give promptEmbeds",
@@ -84,25 +145,39 @@ async function encodeTexts(
   for (const { truncatedText } of encodings) {
     if (truncatedText) warnings.push(`The prompt was cut after ${maxLength} tokens; lost: "${truncatedText}"`);
   }
-  const ids = encodings.flatMap(({ inputIds }) => [...inputIds]);
-  const mask = encodings.flatMap(({ attentionMask }) => [...attentionMask]);
-  return { embeds: await textEncoder.encode(scope, ids, texts.length, mask, { signal }), mask };
+  const most = textsAtOnce(textEncoder, maxLength);
+  const captions: Caption[] = [];
+  await using _held = await textEncoder.use({ signal });
+  for (let start = 0; start < texts.length; start += most) {
+    const run = encodings.slice(start, start + most);
+    const ids = run.flatMap(({ inputIds }) => [...inputIds]);
+    const mask = run.flatMap(({ attentionMask }) => [...attentionMask]);
+    const samples = { embeds: await textEncoder.encode(scope, ids, run.length, mask, { signal }), mask };
+    captions.push(...run.map((_, i): Caption => [samples, i]));
+  }
+  return captions;
 }
 
-function onDevice(scope: Scope, device: Device, embeds: Tensor | HostTensor): Tensor {
-  if (embeds instanceof Tensor) return embeds;
-  return new Recorder(device).within(scope).upload(embeds.data, embeds.shape);
+/** Embeddings that the caller has, as captions. */
+function givenCaptions(
+  device: Device,
+  scope: Scope,
+  embeds: Tensor | HostTensor | undefined,
+  mask: ArrayLike<number> | undefined,
+): Caption[] {
+  if (!embeds || !mask) return [];
+  const onDevice = embeds instanceof Tensor
+    ? embeds
+    : new Recorder(device).within(scope).upload(embeds.data, embeds.shape);
+  const samples = { embeds: onDevice, mask };
+  return Array.from({ length: embeds.shape[0] }, (_, i): Caption => [samples, i]);
 }
 
-function given(scope: Scope, device: Device, embeds: Tensor | HostTensor, mask: ArrayLike<number>): Samples {
-  return { embeds: onDevice(scope, device, embeds), mask };
-}
-
-/** Lines samples up in one batch, in the order named: `[source, sample]` each. */
+/** Lines captions up in one batch. */
 function gather(
   device: Device,
   scope: Scope,
-  order: readonly [Samples, number][],
+  order: readonly Caption[],
 ): { embeds: Tensor; mask: Float32Array } {
   const [, tokens, channels] = order[0][0].embeds.shape;
   for (const [{ embeds }] of order) {
@@ -127,24 +202,22 @@ function gather(
  *
  * @param prompt Texts; nothing when embeddings are given.
  * @param options See `EncodePromptOptions`.
- * @returns Embeddings that the caller disposes.
+ * @returns Captions to gather, which the caller disposes.
  * @throws {UsageError} when there is no text encoder for a text.
  */
-export async function encodePrompt(
+export async function encodeCaptions(
   stage: TextStage,
   prompt: string | readonly string[] | undefined,
   options: EncodePromptOptions & { maxSequenceLength: number },
-): Promise<EncodedPrompt> {
+): Promise<EncodedCaptions> {
   const { device } = stage;
   const { doClassifierFreeGuidance = true, numImagesPerPrompt = 1, cleanCaption = false } = options;
-  const { captions, sharesMask = false } = options.guidance ??
-    (doClassifierFreeGuidance ? classifierFree(1) : UNGUIDED);
-  const guided = captions.includes("negative");
+  const guidance = options.guidance ?? (doClassifierFreeGuidance ? classifierFree(1) : UNGUIDED);
+  const guided = guidance.captions.includes("negative");
   const { promptEmbeds, promptAttentionMask, negativePromptEmbeds, negativePromptAttentionMask } = options;
   const warnings: string[] = [];
   const scope = device.arena.scope();
   try {
-    using work = device.arena.scope();
     const clean = (text: string) => preprocessCaption(text, cleanCaption);
     const prompts = (prompt === undefined ? [] : typeof prompt === "string" ? [prompt] : prompt).map(clean);
     const batch = promptEmbeds ? promptEmbeds.shape[0] : prompts.length;
@@ -155,28 +228,35 @@ export async function encodePrompt(
     // Negatives are as long as the prompts they go with.
     const length = promptEmbeds ? promptEmbeds.shape[1] : options.maxSequenceLength;
     const unique = [...new Set([...prompts, ...negatives])];
-    const texts = unique.length > 0
-      ? await encodeTexts(stage, unique, length, work, warnings, options.signal)
-      : undefined;
-    const fromText = (text: string): [Samples, number] => [texts!, unique.indexOf(text)];
-    const samples = (embeds?: Tensor | HostTensor, mask?: ArrayLike<number>): [Samples, number][] => {
-      if (!embeds || !mask) return [];
-      const source = given(work, device, embeds, mask);
-      return Array.from({ length: embeds.shape[0] }, (_, i) => [source, i]);
-    };
-    const positive = promptEmbeds ? samples(promptEmbeds, promptAttentionMask) : prompts.map(fromText);
-    const negative = negativePromptEmbeds
-      ? samples(negativePromptEmbeds, negativePromptAttentionMask)
+    const texts = unique.length > 0 ? await encodeTexts(stage, unique, length, scope, warnings, options.signal) : [];
+    const fromText = (text: string) => texts[unique.indexOf(text)];
+    const positive = promptEmbeds
+      ? givenCaptions(device, scope, promptEmbeds, promptAttentionMask)
+      : prompts.map(fromText);
+    const negative = negativePromptEmbeds && guided
+      ? givenCaptions(device, scope, negativePromptEmbeds, negativePromptAttentionMask)
       : negatives.map(fromText);
-    const repeated = (entries: [Samples, number][]) =>
-      entries.flatMap((entry) => Array<[Samples, number]>(numImagesPerPrompt).fill(entry));
+    const repeated = (captions: Caption[]) =>
+      captions.flatMap((caption) => Array<Caption>(numImagesPerPrompt).fill(caption));
     const asked = { negative: repeated(negative), prompt: repeated(positive) };
-    const { embeds, mask } = gather(device, scope, captions.flatMap((kind) => asked[kind]));
-    const size = mask.length / captions.length, start = captions.indexOf("prompt") * size;
-    if (sharesMask) captions.forEach((_, part) => mask.copyWithin(part * size, start, start + size));
-    return new EncodedPrompt(embeds, mask, asked.prompt.length, captions, warnings, scope);
+    return new EncodedCaptions(device, scope, asked, guidance, warnings);
   } catch (error) {
     scope.dispose();
     throw error;
   }
+}
+
+/**
+ * Encodes prompts as `encodeCaptions` does, and lines all of them up.
+ *
+ * @returns Embeddings that the caller disposes.
+ * @throws {UsageError} when there is no text encoder for a text.
+ */
+export async function encodePrompt(
+  stage: TextStage,
+  prompt: string | readonly string[] | undefined,
+  options: EncodePromptOptions & { maxSequenceLength: number },
+): Promise<EncodedPrompt> {
+  using captions = await encodeCaptions(stage, prompt, options);
+  return captions.gather();
 }

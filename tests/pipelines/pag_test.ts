@@ -11,6 +11,7 @@ import { type PagOptions, perturbed, perturbedBlocks } from "../../src/pipelines
 import { PixArtAlphaPipeline } from "../../src/pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPAGPipeline } from "../../src/pipelines/pixart_sigma_pag_pipeline.ts";
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
+import { IDDPM } from "../../src/schedulers/original_iddpm.ts";
 import type { StepPlan } from "../../src/schedulers/scheduler.ts";
 import { device } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
@@ -121,5 +122,5 @@ Deno.test("perturbed() leaves a guidance alone at scale 0, and refuses scales an
   for (const options of [{ pagScale: -1 }, { pagScale: NaN }, { pagScale: 1, pagAdaptiveScale: -0.1 }]) {
     assert.throws(() => perturbed(guidance, options, 4), UsageError);
   }
-  assert.throws(() => perturbed(originalGuidance(2, "IDDPM"), { pagScale: 1 }, 4), /all channels.*of 3/);
+  assert.throws(() => perturbed(originalGuidance(2, new IDDPM()), { pagScale: 1 }, 4), /all channels.*of 3/);
 });

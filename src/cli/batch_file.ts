@@ -25,10 +25,15 @@ const OTHER_NAMES: Record<string, string> = {
   "num-inference-steps": "steps",
   "guidance-scale": "guidance",
   "num-images-per-prompt": "num-images",
+  "mask-image": "mask",
+  "pag-applied-layers": "pag-layers",
 };
 
 /** Options that are switched off by their `--no-` form only. */
 const SWITCHES = ["clean-caption", "binning"];
+
+/** Options that are switched on by their name alone. */
+const MARKS = ["original-guidance"];
 
 /** `num_images`, `numImages` and `num-images` as `num-images`, other names as ours. */
 function optionName(key: string): string {
@@ -53,6 +58,7 @@ function splitJsonLine(line: string): { prompt: string; words: string[] } {
   const words = Object.entries(rest).flatMap(([key, value]) => {
     const name = optionName(key);
     if (SWITCHES.includes(name) && typeof value === "boolean") return value ? [] : [`--no-${name}`];
+    if (MARKS.includes(name) && typeof value === "boolean") return value ? [`--${name}`] : [];
     if (typeof value !== "string" && typeof value !== "number") {
       throw new UsageError(`"${key}" must be text or a number`);
     }

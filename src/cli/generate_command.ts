@@ -25,6 +25,8 @@ export interface GenerateFlags extends PictureFlags, FileFlags, ModelFlags {
   like?: string;
   /** Where the contact sheet goes. */
   grid?: string;
+  /** Where the picture under way is shown. */
+  preview?: string;
 }
 
 /** What holds for a whole run. */
@@ -98,13 +100,14 @@ async function settle(
   return { jobs: [await singleJob(prompt ?? old, merged, flags, only)], flags: merged };
 }
 
-/** Looks whether the contact sheet can be written, before any work. */
-async function checkGrid({ grid, overwrite }: GenerateFlags): Promise<void> {
-  if (grid === undefined) return;
-  if (extname(grid).toLowerCase() !== ".png") {
-    throw new UsageError(`Cannot save the contact sheet to ${grid} as it is a PNG file: give a name that ends in .png`);
+/** Looks whether the files beside the pictures can be written, before any work. */
+async function checkFiles({ grid, preview, overwrite }: GenerateFlags): Promise<void> {
+  for (const [what, file] of [["contact sheet", grid], ["preview", preview]]) {
+    if (file !== undefined && extname(file).toLowerCase() !== ".png") {
+      throw new UsageError(`Cannot save the ${what} to ${file} as it is a PNG file: give a name that ends in .png`);
+    }
   }
-  if (!overwrite && await exists(grid)) {
+  if (grid !== undefined && !overwrite && await exists(grid)) {
     throw new UsageError(`Cannot save the contact sheet to ${grid} as a file is there: add --overwrite to replace it`);
   }
 }
@@ -125,7 +128,7 @@ export async function generate(
 ): Promise<number> {
   const started = performance.now();
   const { jobs, flags } = await settle(prompt, asked, given);
-  await checkGrid(flags);
+  await checkFiles(flags);
   return await cancellable("generate", (signal) => run({ jobs, flags }, { started, signal, output }));
 }
 
@@ -146,7 +149,11 @@ async function run(
     output.document({ model, pictures: [], skipped, failed: [] });
     return EXIT.ok;
   }
-  using opened = await openPipeline(model, flags, { signal, progress });
+  const warn = (text: string) => {
+    progress.stop();
+    output.log(`warning: ${text}`);
+  };
+  using opened = await openPipeline(model, flags, { signal, progress, warn });
   const { pipe, device, loras, notes } = opened;
   const { scheduler } = pipe.components;
   const loaded = performance.now();
@@ -162,7 +169,14 @@ async function run(
       `${label}${counted(job.flags.numImages, "picture")}, ${counted(job.flags.steps, "step")}, seed ${job.seed}`,
     );
     try {
-      const { report, images } = await paint(job, { opened, scheduler, signal, progress, label });
+      const { report, images } = await paint(job, {
+        opened,
+        scheduler,
+        signal,
+        progress,
+        label,
+        previewFile: flags.preview,
+      });
       for (const image of images) sheet?.add(image);
       pictures.push(report);
       for (const path of report.images) output.print(`${path}  ${report.width}x${report.height}  seed ${report.seed}`);
@@ -179,7 +193,6 @@ async function run(
     await sheet.picture({ Software: "pixart-webgpu" }).save(flags.grid!, { overwrite: flags.overwrite });
     output.print(`${flags.grid}  ${counted(sheet.count, "picture")}`);
   }
-  for (const note of notes) output.log(`warning: ${note}`);
   const seconds = { load: toSeconds(loaded - started), total: toSeconds(performance.now() - started) };
   const common: RunReport = {
     model,

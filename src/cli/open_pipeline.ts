@@ -30,7 +30,7 @@ export interface OpenedPipeline extends Disposable {
   model: string;
   /** In the order in which they apply. */
   loras: { name: string; file: string; scale: number }[];
-  /** What the user should know. */
+  /** What the user should know; more may come while it is used. */
   notes: string[];
 }
 
@@ -65,32 +65,42 @@ export async function locateModel(
 /**
  * Loads a pipeline from a folder.
  *
+ * @param model Its folder or URL.
+ * @param tools `warn` is told what the user should know, at once and while the pipeline is used.
  * @throws {UsageError} when the folder is no pipeline, or a LoRA is missing.
  */
 export async function openPipeline(
   model: string,
   { dtype, backend, lora = [] }: ModelFlags,
-  { signal, progress }: { signal: AbortSignal; progress: Progress },
+  { signal, progress, warn }: { signal: AbortSignal; progress: Progress; warn(text: string): void },
 ): Promise<OpenedPipeline> {
   await checkLoras(lora, signal);
   const pipelines = await pipelineClass(model, signal);
   using stack = new DisposableStack();
   const device = stack.use(await Device.open({ backend }));
+  const notes: string[] = [];
+  const note = (text: string) => {
+    if (notes.includes(text)) return; // a model that was freed is read again
+    notes.push(text);
+    warn(text);
+  };
   const pipe = stack.use(
     await pipelines.fromPretrained(model, {
       device,
       dtype,
       signal,
+      onWarning: note,
       onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),
     }),
   );
-  const { loras, notes } = await wearLoras(
+  const worn = await wearLoras(
     pipe,
     lora,
     signal,
     (done, total) => progress.show("applying LoRAs", done, total),
   );
+  worn.notes.forEach(note);
   progress.stop();
   const owned = stack.move();
-  return { pipe, device, model, loras, notes, [Symbol.dispose]: () => owned.dispose() };
+  return { pipe, device, model, loras: worn.loras, notes, [Symbol.dispose]: () => owned.dispose() };
 }

@@ -2,6 +2,7 @@
 // and a report of how they were made.
 
 import type { Image } from "../io/image.ts";
+import { loadImage } from "../io/load_image.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import type { OpenedPipeline } from "./open_pipeline.ts";
 import type { PictureJob } from "./picture_jobs.ts";
@@ -39,6 +40,8 @@ export interface PaintContext {
   progress: Progress;
   /** In front of what is shown: `2 of 9: `. */
   label?: string;
+  /** Shows the first picture after each step. */
+  previewFile?: string;
 }
 
 /**
@@ -48,7 +51,7 @@ export interface PaintContext {
  */
 export async function paint(
   job: PictureJob,
-  { opened: { pipe, model }, scheduler, signal, progress, label = "" }: PaintContext,
+  { opened: { pipe, model }, scheduler, signal, progress, label = "", previewFile }: PaintContext,
 ): Promise<{ report: PictureReport; images: Image[] }> {
   const { prompt, flags, seed, files, only } = job;
   const { steps, guidance } = flags;
@@ -57,6 +60,8 @@ export async function paint(
     ? scheduler
     : await makeScheduler(findScheduler(flags.scheduler), model, signal);
   const begun = performance.now();
+  const picture = async (file: string | undefined) =>
+    file === undefined ? undefined : await loadImage(file, { signal });
   // Some methods ask the model twice a step, which takes twice the time.
   components.scheduler.setTimesteps(steps);
   progress.show(`${label}denoising`, 0, components.scheduler.timesteps.length);
@@ -70,9 +75,18 @@ export async function paint(
     cleanCaption: flags.cleanCaption,
     useResolutionBinning: flags.binning,
     maxSequenceLength: flags.maxSequenceLength,
+    image: await picture(flags.image),
+    maskImage: await picture(flags.mask),
+    strength: flags.strength,
+    eta: flags.eta,
+    guidanceVariant: flags.originalGuidance ? "original" : undefined,
+    pagScale: flags.pagScale,
+    pagAppliedLayers: flags.pagLayers,
     signal,
-    onStep: ({ step, steps }) =>
-      progress.show(`${label}${step < steps ? "denoising" : "decoding"}`, step % steps, steps),
+    async onStep({ step, steps, preview }) {
+      progress.show(`${label}${step < steps ? "denoising" : "decoding"}`, step % steps, steps);
+      if (previewFile !== undefined) await (await preview())[0].save(previewFile, { overwrite: true });
+    },
   });
   progress.stop();
   const generated = performance.now();

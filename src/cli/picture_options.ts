@@ -21,6 +21,14 @@ export interface PictureFlags {
   maxSequenceLength?: number;
   cleanCaption: boolean;
   binning: boolean;
+  /** A picture's file. */
+  image?: string;
+  mask?: string;
+  strength?: number;
+  eta?: number;
+  originalGuidance?: boolean;
+  pagScale?: number;
+  pagLayers?: string[];
 }
 
 /** Adds them to a command. */
@@ -44,8 +52,23 @@ export function addPictureOptions(command: Command): Command {
       heightToWidth,
     )
     .option("--hw <h:w>", "height and width in one", heightToWidth)
+    .option("--image <file>", "start from this picture: PNG, JPEG or WebP")
+    .option("--mask <file>", "paint anew where this picture is white, and keep the rest of --image")
+    .option(
+      "--strength <x>",
+      "how much of the picture is given up: 0 keeps it, 1 begins from noise",
+      finiteNumber(0, 1),
+    )
     .option("--num-images <n>", "pictures, made as one batch", positive, 1)
     .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
+    .option("--eta <x>", "fresh noise at each step, for schedulers that know it", finiteNumber(0, 1))
+    .option("--original-guidance", "guide as the original repository does, not as diffusers does")
+    .option("--pag-scale <x>", "perturbed-attention guidance, too; about 3", finiteNumber(0))
+    .option(
+      "--pag-layers <pattern>",
+      'the blocks that it perturbs, such as "blocks.(2|3)"; may be given several times',
+      (pattern: string, others: string[] = []) => [...others, pattern],
+    )
     .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
     .addOption(new Option("--no-clean-caption", "take the prompt as it is written"))
     .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for");

@@ -51,6 +51,7 @@ function addGenerate(program: Command, run: Run): void {
     )
     .option("--batch <file>", "a prompt a line, each with options of its own, or JSONL; what is there is left out")
     .option("--grid <file>", "put all pictures on a contact sheet, too")
+    .option("--preview <file>", "show the picture under way in this file, after each step")
     .option("--like <picture>", "take from a picture of this program what is not said otherwise");
   addPictureOptions(command)
     .addOption(dtypeOption("how weights are kept: f32 is the reference, f16 half the memory, int8 and int4 less"))

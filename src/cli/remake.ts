@@ -50,6 +50,11 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
   if (metadata.lora !== undefined && !given.has("lora")) {
     throw cannot(`the files of its LoRAs ${metadata.lora} are not known; give --lora FILE:SCALE for each`);
   }
+  if (metadata.strength !== undefined && !given.has("image")) {
+    throw cannot(
+      "it was made of another picture; give that by --image FILE, and its mask by --mask FILE if it had one",
+    );
+  }
   const isNew = given.has("seed") || given.has("numImages");
   const { scheduler, dtype, negative_prompt: negative } = metadata;
   const flags: Remake["flags"] = {
@@ -64,6 +69,11 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     maxSequenceLength: number("max_sequence_length"),
     cleanCaption: metadata.clean_caption === undefined ? undefined : metadata.clean_caption === "true",
     binning: metadata.use_resolution_binning === undefined ? undefined : metadata.use_resolution_binning === "true",
+    strength: number("strength"),
+    eta: number("eta"),
+    originalGuidance: metadata.guidance_variant === "original" ? true : undefined,
+    pagScale: number("pag_scale"),
+    pagLayers: metadata.pag_applied_layers?.split(","),
     dtype: isWeightDType(dtype) ? dtype : undefined,
     model: given.has("model") || metadata.model === undefined ? undefined : modelOf(metadata.model, file),
   };

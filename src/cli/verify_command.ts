@@ -41,7 +41,8 @@ export async function verify(folders: readonly string[], flags: VerifyFlags, out
       try {
         const { tolerance, dtype, backend } = flags;
         const onProgress = (text: string) => output.log(`${folder}: ${text}`);
-        report = await verifyFolder(folder, { tolerance, dtype, backend, signal, onProgress });
+        const onWarning = (text: string) => output.log(`warning: ${text}`);
+        report = await verifyFolder(folder, { tolerance, dtype, backend, signal, onProgress, onWarning });
         print(report, output);
       } catch (error) {
         if (signal.aborted) throw error;

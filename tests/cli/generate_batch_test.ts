@@ -119,3 +119,29 @@ Deno.test("generate() says what a picture lacks that it should make again", asyn
   assert.match(both.stderr, /one thing must say what is painted: a prompt and --batch do/);
   assert.deepEqual(filesIn(folder.path), []);
 });
+
+Deno.test("generate() starts from a picture, shows itself on the way, and is made again from that picture only", async () => {
+  using folder = temporaryFolder();
+  const at = (name: string) => join(folder.path, name);
+  const source = ["--image", join(ROOT, "tests/golden/pictures/source.png"), "--hw", "64:64"];
+  const words = ["--steps", "4", "--strength", "0.5", "--seed", "1", "--pag-scale", "2", "--pag-layers", "blocks.2"];
+  const made = await pixart([
+    "generate",
+    "a fish",
+    ...source,
+    ...words,
+    "--out",
+    at("a.png"),
+    "--preview",
+    at("p.png"),
+  ]);
+  assert.equal(made.code, 0, made.stderr);
+  assert.deepEqual(filesIn(folder.path), ["a.png", "p.png"]);
+  assert.deepEqual([decodePng(bytesOf(at("p.png"))).width, decodePng(bytesOf(at("a.png"))).width], [16, 64]);
+  const refused = await pixart(["generate", "--like", at("a.png"), "--out", at("b.png")]);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /it was made of another picture; give that by --image/);
+  const again = await pixart(["generate", "--like", at("a.png"), ...source.slice(0, 2), "--out", at("b.png")]);
+  assert.equal(again.code, 0, again.stderr);
+  assert.deepEqual(bytesOf(at("b.png")), bytesOf(at("a.png")));
+});

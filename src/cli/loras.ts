@@ -78,7 +78,7 @@ export async function wearLoras(
   }
   if (loras.length > 0) {
     const [names, scales] = [loras.map(({ name }) => name), loras.map(({ scale }) => scale)];
-    await pipe.setAdapters(names, scales, { signal, onProgress });
+    await pipe.setAdapters(names, scales, { signal, onProgress, onWarning: (text) => notes.push(text) });
   }
   return { loras, notes };
 }

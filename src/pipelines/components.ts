@@ -52,6 +52,8 @@ export interface PipelineLoadOptions {
   tokenizer?: T5Tokenizer | null;
   textEncoder?: T5EncoderModel | null;
   onProgress?: (info: LoadingInfo) => void;
+  /** Told in a sentence which weights are not finite numbers, when a model is read; it is loaded all the same. */
+  onWarning?: (text: string) => void;
   signal?: AbortSignal;
 }
 
@@ -104,12 +106,13 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
   try {
     const device = options.device ?? await Device.open({ backend: options.backend });
     if (!options.device) owned.push(device);
-    const { dtype, quantize = {}, offload, textEncoderBudget, signal, onProgress } = options;
+    const { dtype, quantize = {}, offload, textEncoderBudget, signal, onProgress, onWarning } = options;
     const load = (component: string) => ({
       device,
       dtype,
       offload,
       signal,
+      onWarning,
       subfolder: component,
       onProgress: onProgress && ((loaded: number, total: number) => onProgress({ component, loaded, total })),
     });

@@ -21,6 +21,8 @@ export interface VerifyRun {
   signal?: AbortSignal;
   /** Says what is being done; throws when the run was aborted. */
   progress(text: string): void;
+  /** Says what is wrong with the component, and goes on. */
+  warn(text: string): void;
   /** The device, opened when first asked for. */
   device(): Promise<Device>;
 }

@@ -36,6 +36,8 @@ export interface VerifyOptions {
   dtype?: WeightDType | "stored";
   /** Told what is being done, in words. */
   onProgress?: (text: string) => void;
+  /** Told in a sentence which weights are not finite numbers. */
+  onWarning?: (text: string) => void;
   signal?: AbortSignal;
 }
 
@@ -49,6 +51,8 @@ export interface VerifyReport {
   outputs: OutputReport[];
   /** Whether every output is ok. */
   ok: boolean;
+  /** Which weights are not finite numbers, in sentences. */
+  warnings: string[];
   seconds: number;
 }
 
@@ -96,6 +100,7 @@ export async function verifyFolder(dir: string, options: VerifyOptions = {}): Pr
   const tolerance = options.tolerance ??
     (dtype === "f32" && kind === "pipeline" ? F32_PIPELINE_TOLERANCE : TOLERANCES[dtype]);
   let { device } = options;
+  const warnings: string[] = [];
   const run: VerifyRun = {
     folder: dir,
     name,
@@ -106,6 +111,10 @@ export async function verifyFolder(dir: string, options: VerifyOptions = {}): Pr
       signal?.throwIfAborted();
       onProgress?.(text);
     },
+    warn(text) {
+      warnings.push(text);
+      options.onWarning?.(text);
+    },
     async device() {
       return device ??= await Device.open({ backend: options.backend });
     },
@@ -113,7 +122,8 @@ export async function verifyFolder(dir: string, options: VerifyOptions = {}): Pr
   try {
     const outputs = await VERIFIERS[kind](run);
     const ok = outputs.length > 0 && outputs.every((output) => output.ok);
-    return { folder: dir, component: name, tolerance, outputs, ok, seconds: (performance.now() - started) / 1000 };
+    const seconds = (performance.now() - started) / 1000;
+    return { folder: dir, component: name, tolerance, outputs, ok, warnings, seconds };
   } finally {
     // The caller's device is left as it was, without the buffers that were kept for reuse.
     if (options.device) options.device.arena.trim();

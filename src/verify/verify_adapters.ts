@@ -60,8 +60,8 @@ export async function verifyAdapters(run: VerifyRun): Promise<OutputReport[]> {
   const inputs = await readInputs(io);
   const device = await run.device();
   run.progress("loading the transformer");
-  const { dtype, signal } = run;
-  using model = await PixArtTransformer2DModel.fromPretrained(network, { device, dtype, signal });
+  const { dtype, warn: onWarning, signal } = run;
+  using model = await PixArtTransformer2DModel.fromPretrained(network, { device, dtype, onWarning, signal });
   const rows: OutputReport[] = [];
   const compared = new Set<string>();
   for (const folder of folders) {

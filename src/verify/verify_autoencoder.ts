@@ -22,6 +22,7 @@ export async function verifyAutoencoder(run: VerifyRun): Promise<OutputReport[]>
   using model = await AutoencoderKL.fromPretrained(run.folder, {
     device,
     dtype: floatDType(run.dtype),
+    onWarning: run.warn,
     signal: run.signal,
   });
   const decode = async (tiling?: Tiling) => {

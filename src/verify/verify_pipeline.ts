@@ -54,6 +54,7 @@ export async function verifyPipeline(run: VerifyRun): Promise<OutputReport[]> {
   using pipe: TextToImagePipeline = await Pipeline.fromPretrained(joinPath(run.folder, checkpoint), {
     device,
     dtype: run.dtype,
+    onWarning: run.warn,
     signal: run.signal,
     onProgress: ({ component }) => run.progress(`loading the pipeline: ${component}`),
   });

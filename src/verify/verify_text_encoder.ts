@@ -17,7 +17,12 @@ export async function verifyTextEncoder(run: VerifyRun): Promise<OutputReport[]>
   const mask = io.has("in.attention_mask") ? (await io.floats("in.attention_mask", 2)).data : undefined;
   const device = await run.device();
   run.progress("loading the text encoder");
-  using model = await T5EncoderModel.fromPretrained(run.folder, { device, dtype: run.dtype, signal: run.signal });
+  using model = await T5EncoderModel.fromPretrained(run.folder, {
+    device,
+    dtype: run.dtype,
+    onWarning: run.warn,
+    signal: run.signal,
+  });
   const rows = await model.embeddingRows(ids.data);
   run.progress("running the text encoder");
   const [hidden] = await compute(device, (rec) => [model.forward(rec, rows, ids.shape[0], mask)]);

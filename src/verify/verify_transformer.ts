@@ -60,6 +60,7 @@ export async function verifyTransformer(run: VerifyRun): Promise<OutputReport[]>
   using model = await PixArtTransformer2DModel.fromPretrained(run.folder, {
     device,
     dtype: run.dtype,
+    onWarning: run.warn,
     signal: run.signal,
   });
   run.progress("running the transformer");

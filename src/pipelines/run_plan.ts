@@ -3,6 +3,7 @@
 
 import { UsageError } from "../errors.ts";
 import type { NoiseMix } from "../ops/mix_noise.ts";
+import { PNDMScheduler } from "../schedulers/pndm.ts";
 import type { Scheduler, StepPlan } from "../schedulers/scheduler.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 
@@ -20,8 +21,11 @@ function skipped(steps: number, strength: number): number {
   return Math.max(steps - Math.min(Math.trunc(steps * strength), steps), 0);
 }
 
-/** How much of a clean sample and of noise there is at a time. */
-function levelAt(scheduler: Scheduler, timestep: number): NoiseMix {
+/** How much of a clean sample and of noise there is in the sample that a step starts from. */
+function levelBefore(scheduler: Scheduler, { timestep, inputScale }: StepPlan): NoiseMix {
+  // Where the clean sample is whole, the scale of the input tells the noise. It does so between two steps, too, where KDPM2's
+  // `addNoise` tells that of the next.
+  if (inputScale !== 1) return { keep: 1, add: Math.sqrt(inputScale ** -2 - 1) };
   const [keep, add] = scheduler.addNoise(Float32Array.of(1, 0), Float32Array.of(0, 1), [timestep, timestep]);
   return { keep, add };
 }
@@ -48,7 +52,9 @@ export function planRun(
   const isChosen = timesteps !== undefined || sigmas !== undefined;
   const count = isChosen ? Math.ceil(scheduler.timesteps.length / callsPerStep) : numInferenceSteps;
   const left = skipped(count, strength);
-  const steps = left < count ? scheduler.plan({ begin: left * callsPerStep, eta }) : [];
-  const levels = [...steps.map(({ timestep }) => levelAt(scheduler, timestep)), { keep: 1, add: 0 }];
+  // PNDM lists the time of its second call twice.
+  const begin = left * callsPerStep + (left > 0 && scheduler instanceof PNDMScheduler ? 1 : 0);
+  const steps = left < count ? scheduler.plan({ begin, repeatsFirst: true, eta }) : [];
+  const levels = [...steps.map((step) => levelBefore(scheduler, step)), { keep: 1, add: 0 }];
   return { steps, levels, initNoiseSigma };
 }

@@ -4,7 +4,7 @@
 import { spacing, training } from "./common_options.ts";
 import { choice, flag, type OptionValues, readOptions } from "./config.ts";
 import { DiscreteScheduler } from "./discrete_scheduler.ts";
-import type { StepPlan, TimestepOptions } from "./scheduler.ts";
+import type { PlanOptions, StepPlan, TimestepOptions } from "./scheduler.ts";
 
 const OPTIONS = {
   ...training(),
@@ -88,11 +88,13 @@ export class PNDMScheduler extends DiscreteScheduler<PNDMConfig> {
     this.setTimestepStops([...start, ...stops.slice(RUNGE_KUTTA - 1)]);
   }
 
-  protected steps(begin: number): StepPlan[] {
+  protected steps(begin: number, { repeatsFirst = false }: PlanOptions): StepPlan[] {
     if (begin > 0 && this.#startCalls > 0) {
       this.refuse("plan", "a run with the Runge-Kutta start must begin at its first step", `begin is ${begin}`);
     }
-    const calls = [...this.#rungeKutta(), ...this.#multistep(this.timesteps.slice(begin + this.#startCalls))];
+    const left = this.timesteps.slice(begin);
+    const times = repeatsFirst && begin > 1 && left.length > 1 ? [left[0], left[1], ...left.slice(1)] : left;
+    const calls = [...this.#rungeKutta(), ...this.#multistep(times.slice(this.#startCalls))];
     return calls.map(({ move, mix, restarts }, number) => {
       // A move that starts over takes back what the call before it did.
       const last = calls[number - 1];
@@ -105,7 +107,7 @@ export class PNDMScheduler extends DiscreteScheduler<PNDMConfig> {
       }
       const reach = number - Math.min(...factors.keys());
       return {
-        timestep: this.timesteps[begin + number],
+        timestep: times[number],
         inputScale: 1,
         convert: { sample: 0, output: 1 },
         sample: restarts ? back : move.sample,

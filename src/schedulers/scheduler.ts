@@ -74,6 +74,11 @@ export interface StepPlan {
 export interface PlanOptions {
   /** The place in `timesteps` to begin at, of a sample that holds noise of that time: of image to image. */
   begin?: number;
+  /**
+   * Whether PNDM improves on its first call by a second where it begins later, too. diffusers does not, so that its samples lag a step
+   * behind and end with noise in them.
+   */
+  repeatsFirst?: boolean;
   /** How much of DDPM's noise DDIM adds: 0, as when nothing is given, none, 1 all. */
   eta?: number;
   /** Whether DDIM takes the noise that fits the clipped sample instead of the predicted one. */

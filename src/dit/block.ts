@@ -3,14 +3,14 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { CrossAttention, SelfAttention } from "../layers/attention.ts";
+import type { AttentionPart } from "../layers/attention_parts.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
-import type { LinearOptions } from "../layers/linear.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
 import { add } from "../ops/add.ts";
-import { layerNorm } from "../ops/layer_norm.ts";
+import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
 import { CompressedSelfAttention, type Grid } from "./compressed_attention.ts";
 import type { TransformerConfig } from "./config.ts";
-import type { TableRows } from "../ops/layer_norm.ts";
+import { modulationOf, type TokenPart } from "./token_parts.ts";
 
 /** A caption as a block sees it: keys and values made once a picture, and what masks its padding. */
 export interface BlockCaption {
@@ -23,7 +23,7 @@ export interface BlockCaption {
 /** A block. */
 export class TransformerBlock {
   readonly #table: Vector;
-  readonly #selfAttention: (rec: Recorder, x: Tensor, grid: Grid, perturbed: number, out: LinearOptions) => Tensor;
+  readonly #selfAttention: (rec: Recorder, parts: readonly AttentionPart[], grid: Grid, perturbed: number) => void;
   readonly #crossAttention: CrossAttention;
   readonly #feedForward: FeedForward;
 
@@ -45,10 +45,10 @@ export class TransformerBlock {
     const compression = config.kvCompression?.layers.includes(index) ? config.kvCompression : undefined;
     if (qkNorm || compression) {
       const attention = new CompressedSelfAttention(parameters, `${name}.attn1`, { ...shape, qkNorm, compression });
-      this.#selfAttention = (rec, x, grid, perturbed, out) => attention.forward(rec, x, grid, perturbed, out);
+      this.#selfAttention = (rec, parts, grid, perturbed) => attention.forward(rec, parts, grid, perturbed);
     } else {
       const attention = new SelfAttention(parameters, `${name}.attn1`, shape);
-      this.#selfAttention = (rec, x, _grid, perturbed, out) => attention.forward(rec, x, { perturbed }, out);
+      this.#selfAttention = (rec, parts, _grid, perturbed) => attention.forwardParts(rec, parts, perturbed);
     }
     this.#crossAttention = new CrossAttention(parameters, `${name}.attn2`, shape, width);
     this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
@@ -65,28 +65,32 @@ export class TransformerBlock {
   }
 
   /**
-   * @param x [B, N, C]
+   * Changes tokens in place.
+   *
+   * @param tokens All of the batch, in the parts that they lie in.
    * @param grid The tokens' grid, N = height * width.
    * @param rows Six modulation rows a sample: shift, scale and gate of the attention, then of the feed-forward.
    * @param perturbed How many of the last samples keep their own values in the self-attention.
-   * @returns [B, N, C]; without a tape, x itself, updated in place.
    */
   forward(
     rec: Recorder,
-    x: Tensor,
+    tokens: readonly TokenPart[],
     grid: Grid,
     rows: readonly TableRows[],
     caption: BlockCaption,
     perturbed = 0,
-  ): Tensor {
-    const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = rows;
+  ): void {
     const eps = this.config.normEps;
-    return rec.scoped(() => {
-      const h = layerNorm(rec, x, { eps, shift: shiftAttention, scale: scaleAttention });
-      x = this.#selfAttention(rec, h, grid, perturbed, { addTo: x, gate: gateAttention });
-      x = this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }); // no norm, no gate
-      const m = layerNorm(rec, x, { eps, shift: shiftMlp, scale: scaleMlp });
-      return this.#feedForward.forward(rec, m, { addTo: x, gate: gateMlp });
+    const modulated = tokens.map((part) => ({ ...part, rows: modulationOf(part, rows) }));
+    const attending = modulated.map(({ x, sample, rows: [shift, scale, gate] }) => {
+      return { sample, x: () => layerNorm(rec, x, { eps, shift, scale }), out: { addTo: x, gate } };
     });
+    this.#selfAttention(rec, attending, grid, perturbed);
+    for (const { x, sample, rows: [, , , shift, scale, gate] } of modulated) {
+      using _scope = rec.scope();
+      this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }, sample); // no norm, no gate
+      const m = layerNorm(rec, x, { eps, shift, scale });
+      this.#feedForward.forward(rec, m, { addTo: x, gate });
+    }
   }
 }

@@ -6,8 +6,8 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Linear, type LinearOptions } from "../layers/linear.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
+import { attendParts, type AttentionPart } from "../layers/attention_parts.ts";
 import { perturbedAttention } from "../layers/perturbed_attention.ts";
-import { type RowPart, rowParts } from "../layers/row_parts.ts";
 import { attention, attentionOver } from "../ops/attention.ts";
 import { downsampleTokens } from "../ops/downsample_tokens.ts";
 import { layerNorm } from "../ops/layer_norm.ts";
@@ -80,21 +80,22 @@ export class CompressedSelfAttention {
   }
 
   /**
-   * @param x [B, N, C] f32, N the tokens of the grid.
+   * Attends in place, over tokens that may lie in parts; each part begins where the compression's stride and the grid's rows do.
+   *
    * @param perturbed How many of the last samples keep their own values, those of all tokens.
-   * @param out What is fused behind the last linear layer.
-   * @returns [B, N, C] f32.
    * @throws {ShapeError} when the grid cannot be thinned as the model wants it.
    */
-  forward(rec: Recorder, x: Tensor, grid: Grid, perturbed: number, out: LinearOptions): Tensor {
-    this.#checkGrid(x, grid);
-    const { heads, headWidth, compression } = this.shape;
-    const grain = compression ? compression.scaleFactor * grid.width : 1;
-    const parts = rowParts(rec.device, x, heads * headWidth, out, grain);
-    if (parts) {
-      parts.forEach((sample, i) => this.#inParts(rec, sample, grid.width, i < x.dim(0) - perturbed ? 0 : 1));
-      return out.addTo!;
-    }
+  forward(rec: Recorder, parts: readonly AttentionPart[], grid: Grid, perturbed: number): void {
+    this.#checkGrid(grid);
+    attendParts(rec, parts, perturbed, {
+      whole: (x, perturbed, out) => this.#attend(rec, x, grid, perturbed, out),
+      inParts: (parts, perturbed) => this.#attendInParts(rec, parts, grid.width, perturbed),
+    });
+  }
+
+  /** x [B, N, C], N the tokens of the grid. */
+  #attend(rec: Recorder, x: Tensor, grid: Grid, perturbed: number, out: LinearOptions): Tensor {
+    const { heads, headWidth } = this.shape;
     return rec.scoped(() => {
       const [batch, queries] = x.shape;
       const q = this.#queries(rec, x);
@@ -116,32 +117,30 @@ export class CompressedSelfAttention {
     });
   }
 
-  /** One sample whose tokens are too many for a binding: the queries of each part over the keys of all. */
-  #inParts(rec: Recorder, parts: readonly RowPart[], gridWidth: number, perturbed: number): void {
+  /** One sample: the queries of each part over the keys of all. */
+  #attendInParts(rec: Recorder, parts: readonly AttentionPart[], gridWidth: number, perturbed: boolean): void {
     const { heads, headWidth, compression } = this.shape;
     const width = heads * headWidth;
     const whole = (tensor: Tensor) => ({ tensor, stride: width, offset: 0 });
-    using _sample = rec.scope();
-    // A last part lower than the compression's stride gives no key, as in the picture taken whole.
-    const rows = (x: Tensor) => x.dim(1) / gridWidth;
-    const thinned = parts.filter(({ x }) => !compression || rows(x) >= compression.scaleFactor).map(({ x }) => {
-      const grid = { height: rows(x), width: gridWidth };
+    const made = (part: AttentionPart, linear: (x: Tensor) => Tensor) => rec.replace(part.x(), linear);
+    const thinned = perturbed ? [] : parts.flatMap((part) => {
+      const x = part.x();
+      const grid = { height: x.dim(1) / gridWidth, width: gridWidth };
+      // A last part lower than the compression's stride gives no key, as in the picture taken whole.
+      if (compression && grid.height < compression.scaleFactor) return [];
       const k = this.#keys(rec, x, grid);
       const v = rec.replace(this.#value.forward(rec, x), (values) => this.#thin(rec, values, grid));
-      return { k: whole(k), v: whole(v), keys: k.dim(1) };
+      x.dispose();
+      return [{ k: whole(k), v: whole(v), keys: k.dim(1) }];
     });
-    for (const { x, out } of parts) {
+    for (const part of parts) {
       using _part = rec.scope();
-      const queries = x.dim(1);
-      const mixed = perturbed > 0
-        ? this.#value.forward(rec, x)
-        : attentionOver(rec, whole(this.#queries(rec, x)), thinned, {
-          heads,
-          headWidth,
-          queries,
-          scale: headWidth ** -0.5,
-        });
-      this.#out.forward(rec, mixed, out);
+      const mixed = perturbed ? made(part, (x) => this.#value.forward(rec, x)) : rec.scoped(() => {
+        const q = made(part, (x) => this.#queries(rec, x));
+        const extent = { heads, headWidth, queries: q.dim(1), scale: headWidth ** -0.5 };
+        return attentionOver(rec, whole(q), thinned, extent);
+      });
+      this.#out.forward(rec, mixed, part.out);
     }
   }
 
@@ -169,12 +168,12 @@ export class CompressedSelfAttention {
     return reduction ? reduction.norm.forward(rec, thinned) : thinned;
   }
 
-  #checkGrid(x: Tensor, { height, width }: Grid): void {
+  #checkGrid({ height, width }: Grid): void {
     const { sampling, scaleFactor: factor = 1 } = this.shape.compression ?? {};
     const even = sampling === "uniform" ? [height, width] : sampling === "uniform_every" ? [height * width] : [];
     if (even.some((extent) => extent % factor !== 0)) {
       throw new ShapeError(
-        `Cannot compress keys of ${x} by ${sampling} as ${factor} must divide the grid: ${height}x${width} tokens`,
+        `Cannot compress keys by ${sampling} as ${factor} must divide the grid: ${height}x${width} tokens`,
       );
     }
   }

@@ -8,21 +8,20 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { AdaptedModel } from "../layers/adapted_model.ts";
 import { AdapterSet } from "../layers/adapters.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
-import { Linear } from "../layers/linear.ts";
-import { ParameterSet, type Vector } from "../layers/parameters.ts";
+import { ParameterSet } from "../layers/parameters.ts";
 import type { StartOptions } from "../layers/resident_model.ts";
 import type { WeightSource } from "../io/weights.ts";
-import { add } from "../ops/add.ts";
-import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
-import { patchify } from "../ops/patchify.ts";
+import type { TableRows } from "../ops/layer_norm.ts";
 import { unpatchify } from "../ops/unpatchify.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { TransformerBlock } from "./block.ts";
 import { type MicroConditions, TimeConditioning } from "./conditioning.ts";
 import type { TransformerConfig } from "./config.ts";
 import type { Control } from "./controlnet.ts";
+import { FinalLayer } from "./final_layer.ts";
 import { openTransformer, type OpenTransformerOptions } from "./open_transformer.ts";
-import { positionEmbedding } from "./position_embedding.ts";
+import { type EmbedOptions, PatchEmbedding } from "./patch_embedding.ts";
+import { rowsAt, type TokenPart } from "./token_parts.ts";
 
 /** A caption ready for every block: made once a picture, used at every step. */
 export interface EncodedCaption {
@@ -72,21 +71,17 @@ export interface TransformerInputs {
 
 /** What is added to the score of a masked caption token; diffusers' value, so that a caption masked as a whole behaves alike. */
 const MASKED = -10000;
-const POSITION_CACHE = 4;
-
 /** The PixArt diffusion transformer. */
 export class PixArtTransformer2DModel extends AdaptedModel {
   protected readonly adapterSet: AdapterSet;
   protected readonly parameters: ParameterSet;
   // Older checkpoints store the position embedding of their training grid; it is computed here.
   protected override readonly optionalNames = ["pos_embed.pos_embed"];
-  readonly #patch: Linear;
+  readonly #patches: PatchEmbedding;
   readonly #time: TimeConditioning;
   readonly #caption: FeedForward;
   readonly #blocks: TransformerBlock[];
-  readonly #table: Vector;
-  readonly #out: Linear;
-  readonly #positions = new Map<string, Tensor>();
+  readonly #final: FinalLayer;
 
   private constructor(
     readonly device: Device,
@@ -95,7 +90,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
     protected readonly reopen: (() => Promise<WeightSource>) | undefined,
   ) {
     super();
-    const { inChannels, outChannels, patchSize, captionChannels, numLayers } = config;
+    const { captionChannels, numLayers } = config;
     const width = this.width;
     const parameters = this.parameters = new ParameterSet(
       device,
@@ -104,10 +99,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       "transformer_blocks.",
     );
     this.adapterSet = new AdapterSet(parameters, reopen);
-    // A convolution whose stride is its kernel is a linear layer over patches.
-    this.#patch = new Linear(parameters, "pos_embed.proj", inChannels * patchSize ** 2, width, {
-      shape: [width, inChannels, patchSize, patchSize],
-    });
+    this.#patches = new PatchEmbedding(parameters, config, width);
     this.#time = new TimeConditioning(parameters, width, config);
     this.#caption = new FeedForward(
       parameters,
@@ -120,8 +112,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       { length: numLayers },
       (_, i) => new TransformerBlock(parameters, i, config),
     );
-    this.#table = parameters.vector("scale_shift_table", [2, width]);
-    this.#out = new Linear(parameters, "proj_out", width, outChannels * patchSize ** 2);
+    this.#final = new FinalLayer(parameters, config, width);
   }
 
   /**
@@ -180,8 +171,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
 
   protected override evict(): void {
     super.evict();
-    for (const positions of this.#positions.values()) positions.dispose();
-    this.#positions.clear();
+    this.#patches.evict();
   }
 
   /**
@@ -231,10 +221,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
   ): EncodedTimes {
     const { embedded, modulation } = this.#time.forward(rec, timesteps, micro);
     const modulations = [...this.#blocks, ...copies].map((block) => block.modulation(rec, modulation));
-    const table = this.#table.tensor;
-    const shift = add(rec, embedded, table, { start: 0, count: this.width });
-    const scale = add(rec, embedded, table, { start: this.width, count: this.width });
-    return { modulations, shift, scale, rows: timesteps.length };
+    return { modulations, ...this.#final.modulation(rec, embedded), rows: timesteps.length };
   }
 
   /**
@@ -245,18 +232,8 @@ export class PixArtTransformer2DModel extends AdaptedModel {
    * @returns [repeat * B, N, C] in the recorder's scope.
    * @throws {ShapeError} when the latents are not this model's, or do not cut into patches.
    */
-  embedLatents(rec: Recorder, latents: Tensor, { scale = 1, repeat = 1 } = {}): Tensor {
-    const { patchSize, inChannels } = this.config;
-    const [, channels, height, width] = latents.shape;
-    if (channels !== inChannels || height % patchSize !== 0 || width % patchSize !== 0) {
-      throw new ShapeError(
-        `Cannot embed latents ${latents} as they must be [B, ${inChannels}, h, w] with h and w multiples of ${patchSize}`,
-      );
-    }
-    return rec.replace(
-      patchify(rec, latents, { patchSize, scale, repeat }),
-      (patches) => add(rec, this.#patch.forward(rec, patches), this.#position(height / patchSize, width / patchSize)),
-    );
+  embedLatents(rec: Recorder, latents: Tensor, options: EmbedOptions = {}): Tensor {
+    return this.#patches.forward(rec, latents, options);
   }
 
   /**
@@ -273,7 +250,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
     times: EncodedTimes,
     { row, inputScale = 1, channels = this.config.outChannels, control, perturbedBlocks }: PredictOptions = {},
   ): Tensor {
-    const { patchSize, normEps, numLayers } = this.config;
+    const { patchSize, numLayers } = this.config;
     const [samples, , height, width] = latents.shape;
     const { batch } = caption;
     if (batch % samples !== 0 || (row === undefined && times.rows !== batch)) {
@@ -282,6 +259,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       );
     }
     const grid = { height: height / patchSize, width: width / patchSize };
+    const area = grid.height * grid.width;
     const rows = (tensor: Tensor, count: number): TableRows[] =>
       Array.from({ length: count }, (_, part) => ({
         tensor,
@@ -289,9 +267,9 @@ export class PixArtTransformer2DModel extends AdaptedModel {
         offset: ((row ?? 0) * count + part) * this.width,
       }));
     return rec.scoped(() => {
-      let x = this.embedLatents(rec, latents, { scale: inputScale, repeat: batch / samples });
-      let c: Tensor | undefined;
-      const run = (block: TransformerBlock, i: number, tokens: Tensor, perturbed = 0) =>
+      const tokens = this.#patches.inParts(rec, latents, { scale: inputScale, repeat: batch / samples });
+      let copied: TokenPart[] | undefined;
+      const run = (block: TransformerBlock, i: number, tokens: TokenPart[], perturbed = 0) =>
         block.forward(rec, tokens, grid, rows(times.modulations[i], 6), {
           keysValues: caption.keysValues[i],
           mask: caption.mask,
@@ -299,14 +277,14 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       this.#blocks.forEach((block, i) => {
         const copy = control?.net.blocks[i - 1]; // the first block has none before it
         if (control && copy) {
-          c = run(copy, numLayers + i - 1, c ?? control.net.enter(rec, x, control));
-          x = control.net.leave(rec, i - 1, c, x, control);
+          copied ??= tokens.map((part) => ({ ...part, x: control.net.enter(rec, part.x, partOf(control, part, area)) }));
+          run(copy, numLayers + i - 1, copied);
+          copied.forEach((part, at) => control.net.leave(rec, i - 1, part.x, tokens[at].x, control));
         }
-        x = run(block, i, x, perturbedBlocks?.has(i) ? samples : 0);
+        run(block, i, tokens, perturbedBlocks?.has(i) ? samples : 0);
       });
-      const [shift] = rows(times.shift, 1), [scale] = rows(times.scale, 1);
-      const last = layerNorm(rec, x, { eps: normEps, shift, scale });
-      return unpatchify(rec, this.#out.forward(rec, last), { patchSize, height, width, channels });
+      const patches = this.#final.forward(rec, tokens, [...rows(times.shift, 1), ...rows(times.scale, 1)]);
+      return unpatchify(rec, patches, { patchSize, height, width, channels });
     });
   }
 
@@ -322,22 +300,11 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       return this.predict(rec, inputs.hiddenStates, caption, times);
     });
   }
+}
 
-  #position(h: number, w: number): Tensor {
-    const key = `${h}x${w}`;
-    let positions = this.#positions.get(key);
-    if (!positions) {
-      const { sampleSize, patchSize, interpolationScale } = this.config;
-      const base = Math.floor(sampleSize / patchSize);
-      const numbers = positionEmbedding(h, w, this.width, base, interpolationScale);
-      positions = this.device.upload(numbers, [h * w, this.width], "position embedding");
-      if (this.#positions.size >= POSITION_CACHE) {
-        const [oldest, tensor] = this.#positions.entries().next().value!;
-        tensor.dispose();
-        this.#positions.delete(oldest);
-      }
-      this.#positions.set(key, positions);
-    }
-    return positions;
-  }
+/** A condition as some of the base's tokens see it; one of another size is left as it is, and refused where it is added. */
+function partOf(control: Control, part: TokenPart, tokens: number): Control {
+  const { hint } = control;
+  if (hint.dim(1) !== tokens || part.samples > 1 || (part.count === tokens && hint.dim(0) === 1)) return control;
+  return { ...control, hint: rowsAt(hint, { ...part, sample: part.sample % hint.dim(0) }) };
 }

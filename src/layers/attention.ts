@@ -3,10 +3,10 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attention, attentionOver, type Heads } from "../ops/attention.ts";
+import { attendParts, type AttentionPart } from "./attention_parts.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 import type { ParameterSet } from "./parameters.ts";
 import { perturbedAttention } from "./perturbed_attention.ts";
-import { type RowPart, rowParts } from "./row_parts.ts";
 
 /** The extent of an attention layer. */
 export interface AttentionShape {
@@ -81,12 +81,6 @@ export class SelfAttention {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, tokens] = x.shape;
       const inner = heads * headWidth;
-      const plain = heads > 1 && !bias.mask && !bias.relativeBias;
-      const parts = plain ? rowParts(rec.device, x, 3 * inner, out) : undefined;
-      if (parts) {
-        parts.forEach((sample, i) => this.#inParts(rec, sample, i < batch - perturbed ? 0 : 1));
-        return out.addTo!;
-      }
       const { q, k, v } = this.#project(rec, x);
       const options = { heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
       const mixed = perturbedAttention(
@@ -109,17 +103,31 @@ export class SelfAttention {
     return { q, k, v };
   }
 
-  /** One sample whose tokens are too many for a binding: the queries of each part over the keys of all. */
-  #inParts(rec: Recorder, parts: readonly RowPart[], perturbed: number): void {
+  /**
+   * The same without mask or bias, in place, over tokens that may lie in parts.
+   *
+   * @param perturbed How many of the last samples keep their own values.
+   */
+  forwardParts(rec: Recorder, parts: readonly AttentionPart[], perturbed: number): void {
+    attendParts(rec, parts, perturbed, {
+      whole: (x, perturbed, out) => this.forward(rec, x, { perturbed }, out),
+      inParts: (parts, perturbed) => this.#attendInParts(rec, parts, perturbed),
+    });
+  }
+
+  #attendInParts(rec: Recorder, parts: readonly AttentionPart[], perturbed: boolean): void {
     const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
-    using _sample = rec.scope();
-    const made = parts.map(({ x }) => ({ ...this.#project(rec, x), keys: x.dim(1) }));
+    const made = parts.map((part) => {
+      const x = part.x(), projected = this.#project(rec, x);
+      x.dispose();
+      return { ...projected, keys: x.dim(1) };
+    });
     made.forEach(({ q, v, keys: queries }, i) => {
       using _part = rec.scope();
       const mixed = perturbedAttention(
         rec,
         v,
-        { batch: 1, tokens: queries, width: heads * headWidth, perturbed },
+        { batch: 1, tokens: queries, width: heads * headWidth, perturbed: perturbed ? 1 : 0 },
         () => attentionOver(rec, q, made, { heads, headWidth, queries, scale }),
       );
       this.#out.forward(rec, mixed, parts[i].out);
@@ -159,34 +167,27 @@ export class CrossAttention {
 
   /**
    * @param x [B, N, C] f32.
-   * @param keysValues [B, L, 2 H D] of `keysValues()`.
-   * @param mask [B, L] added to the scores.
+   * @param keysValues [B', L, 2 H D] of `keysValues()`, of these samples and maybe others.
+   * @param mask [B', L] added to the scores.
+   * @param sample Which sample of the context is that of the first tokens.
    * @returns [B, N, C] f32.
    */
-  forward(rec: Recorder, x: Tensor, keysValues: Tensor, mask?: Tensor, out: LinearOptions = {}): Tensor {
-    const parts = rowParts(rec.device, x, this.#query.outFeatures, out);
-    if (!parts) return this.#attend(rec, x, keysValues, mask, out);
-    for (const { x, sample, out } of parts.flat()) this.#attend(rec, x, keysValues, mask, out, sample);
-    return out.addTo!;
-  }
-
-  /** @param first Which sample of the context is that of the first tokens. */
-  #attend(
+  forward(
     rec: Recorder,
     x: Tensor,
     keysValues: Tensor,
-    mask: Tensor | undefined,
-    out: LinearOptions,
-    first?: number,
+    mask?: Tensor,
+    out: LinearOptions = {},
+    sample = 0,
   ): Tensor {
     return rec.scoped(() => {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, queries] = x.shape;
       const inner = heads * headWidth, keys = keysValues.dim(1);
       const q = { tensor: this.#query.forward(rec, x), stride: inner, offset: 0 };
-      const k = { tensor: keysValues, stride: 2 * inner, offset: (first ?? 0) * keys * 2 * inner };
+      const k = { tensor: keysValues, stride: 2 * inner, offset: sample * keys * 2 * inner };
       const v = { ...k, offset: k.offset + inner };
-      const options = { batch, heads, headWidth, queries, keys, scale, mask, firstMasked: first };
+      const options = { batch, heads, headWidth, queries, keys, scale, mask, firstMasked: sample };
       return this.#out.forward(rec, attention(rec, q, k, v, options), out);
     });
   }

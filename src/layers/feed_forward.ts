@@ -4,7 +4,6 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 import type { ParameterSet } from "./parameters.ts";
-import { rowParts } from "./row_parts.ts";
 
 /** Two linear layers around GELU (tanh). */
 export class FeedForward {
@@ -25,13 +24,6 @@ export class FeedForward {
 
   /** [.., C] -> [.., outWidth]; `out` is what is fused behind the second layer. */
   forward(rec: Recorder, x: Tensor, out: LinearOptions = {}): Tensor {
-    const parts = rowParts(rec.device, x, this.#expand.outFeatures, out);
-    if (!parts) return this.#apply(rec, x, out);
-    for (const { x, out } of parts.flat()) this.#apply(rec, x, out);
-    return out.addTo!;
-  }
-
-  #apply(rec: Recorder, x: Tensor, out: LinearOptions): Tensor {
     return rec.scoped(() => {
       const inner = this.#expand.forward(rec, x, { activation: "gelu-tanh" });
       return this.#contract.forward(rec, inner, out);

@@ -25,6 +25,17 @@ Deno.test("addPositions() adds the column to the first half of the channels and 
   }
 });
 
+Deno.test("addPositions() places some tokens of a grid from the first one on", async () => {
+  const rows = numbers(5 * 4, 2), columns = numbers(3 * 4, 3);
+  const sum = (first: number, count: number) =>
+    run((rec) => {
+      const tokens = rec.upload(new Float32Array(count * 8), [1, count, 8]);
+      return addPositions(rec, tokens, rec.upload(rows, [5, 4]), rec.upload(columns, [3, 4]), { first });
+    });
+  assert.deepEqual(await sum(7, 6), (await sum(0, 15)).subarray(7 * 8, 13 * 8));
+  await assert.rejects(sum(10, 6), ShapeError);
+});
+
 Deno.test("addPositions() refuses tables of another grid", () => {
   const rec = new Recorder(device);
   using _scope = rec.scope();

@@ -3,7 +3,7 @@
 #
 #   python3 pytorch.py --json FILE            the models' shapes on this machine's best device, and its ceilings
 #   python3 pytorch.py --json FILE --smoke    the same code at tiny shapes
-#   python3 pytorch.py --json FILE --jobs F   what a run of the bench asks for
+#   python3 pytorch.py --jobs FILE            what a run of the bench asks for; a line of JSON for each job on stdout
 
 import argparse
 import json
@@ -13,12 +13,12 @@ import time
 import torch
 import torch.nn.functional as F
 
+from pytorch_jobs import own_jobs
 from pytorch_networks import Block, block_weights, decode, run_step, run_t5, t5_weights, vae_weights
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
-C, HEADS, CAPTION = 1152, 16, 300
 
 
 def matmul(x, w):
@@ -148,86 +148,60 @@ def given_inputs(path, dtype):
     return {name: t.to(DEVICE, dtype) for name, t in load_file(path).items()}
 
 
-def run_job(job, seconds):
-    """One job as rows of a report: eager, and for networks on CUDA as a graph, too."""
+def prepare(job, dtype):
+    """A job as a function that does it once."""
+    kind, extents = job["kind"], job["extents"]
+    if kind not in OPS:
+        return network(kind, extents, dtype)
+    inputs = given_inputs(job["inputs"], dtype) if job.get("inputs") else random_inputs(kind, extents, dtype)
+    return OPS[kind](**inputs)
+
+
+def run_job(job, precision, seconds):
+    """One job: its timing, the elements that it asks for, and the work itself."""
+    work = prepare(job, DTYPES[precision])
+    result = work().float().flatten()
+    if not torch.isfinite(result).all() and job["kind"] != "t5":  # T5-XXL is known to overflow halves
+        raise ArithmeticError("the result holds numbers that are not finite")
+    values = result[torch.tensor(job["places"], device=DEVICE)].tolist() if job.get("places") else None
+    del result
+    return measure(work, seconds), values, work
+
+
+def serve(jobs):
+    """Answers the jobs of a run of the bench, in their order."""
+    for job in jobs:
+        precision = "fp16" if CUDA else "f32"
+        line = {"name": f"PyTorch {precision}"}
+        try:
+            line["timing"], values, _ = run_job(job, precision, job["budgetMs"] / 1000)
+            if values is not None and job.get("inputs"):
+                line["values"] = values
+        except Exception as error:  # noqa: BLE001 - told in the line; the other jobs go on
+            line["note"] = f"{type(error).__name__}: {error}".split("\n")[0]
+        print(json.dumps(line), flush=True)
+
+
+def own_rows(job, seconds):
+    """One job of our own as rows of a report: eager, and for networks on CUDA as a graph, too."""
     precision = job.get("precision", "fp16" if CUDA else "f32")
-    dtype, kind, extents = DTYPES[precision], job["kind"], job["extents"]
-    row = {key: job[key] for key in ("op", "shape", "dtype", "flops", "bytes") if key in job}
+    row = {key: job[key] for key in ("op", "shape", "dtype", "flops", "bytes")}
     row.update(name=f"PyTorch {precision}", kind="peer", ok=False)
-    rows = [row]
     try:
-        if kind in OPS:
-            inputs = given_inputs(job["inputs"], dtype) if "inputs" in job else random_inputs(kind, extents, dtype)
-            work = OPS[kind](**inputs)
-        else:
-            work = network(kind, extents, dtype)
-        result = work().float().flatten()
-        row["ok"] = bool(torch.isfinite(result).all()) or kind == "t5"  # T5-XXL is known to overflow halves
-        if not row["ok"]:
-            row["note"] = "the result holds numbers that are not finite"
-        if "places" in job:
-            row["values"] = result[torch.tensor(job["places"], device=DEVICE)].tolist()
-        del result
-        row["timing"] = measure(work, seconds)
-        if CUDA and kind in ("step", "t5", "vae", "block"):
-            again = {**row, "name": row["name"] + " graph"}
-            try:
-                again["timing"] = measure(graphed(work), seconds)
-            except Exception as error:  # noqa: BLE001 - a graph is an extra
-                again.pop("timing")
-                again.update(ok=False, note=str(error).split("\n")[0])
-            rows.append(again)
+        row["timing"], _, work = run_job(job, precision, seconds)
+        row["ok"] = True
+        yield row
+        if CUDA and job["kind"] not in OPS:
+            row = {**row, "name": f"{row['name']} graph"}
+            row["timing"] = measure(graphed(work), seconds)
+            yield row
     except Exception as error:  # noqa: BLE001 - told in the row; the other jobs go on
         row.update(ok=False, note=f"{type(error).__name__}: {error}".split("\n")[0])
-    if CUDA:
-        torch.cuda.empty_cache()
-    return rows
-
-
-def own_jobs(smoke):
-    """The shapes of PixArt-Σ at 256, 512 and 1024 pixels, T5-XXL and SDXL's VAE, under the names that the bench gives them."""
-    jobs = []
-
-    def job(op, shape, kind, extents, flops, nbytes, **more):
-        jobs.append({"op": op, "shape": shape, "dtype": "f16", "kind": kind, "extents": extents, "flops": flops,
-                     "bytes": nbytes, **more})
-
-    def linear(what, M, K, N, **more):
-        job("matmul", f"{what} {M}x{K}x{N}", "matmul", {"M": M, "K": K, "N": N}, 2 * M * K * N,
-            4 * M * (K + N) + 2 * K * N, **more)
-    sizes = [32] if smoke else [256, 512, 1024]
-    for size in sizes:
-        tokens = (size // 16) ** 2
-        for batch in ([1] if smoke else [1, 2]):
-            what = "" if batch == 1 else " batch 2"
-            for name, K, N in [("proj", C, C), ("qkv", C, 3 * C), ("mlp-up", C, 4 * C), ("mlp-down", 4 * C, C)]:
-                linear(name + what, batch * tokens, K, N)
-            for name, keys in [("self", tokens), ("caption", CAPTION)]:
-                job("attention", f"{name}{what} {HEADS}x{tokens}x{keys}x{C // HEADS}", "attention",
-                    {"batch": batch, "heads": HEADS, "headWidth": C // HEADS, "queries": tokens, "keys": keys},
-                    4 * batch * tokens * keys * C, 8 * batch * C * (tokens + keys))
-        job("layer_norm", f"1x{tokens}x{C}", "layer_norm", {"N": tokens, "C": C}, 8 * tokens * C, 8 * tokens * C)
-        blocks = 1 if smoke else 28
-        flops = 2 * blocks * (2 * tokens * C * C * 14 + 4 * tokens * tokens * C + 4 * tokens * CAPTION * C)
-        job("step", f"Σ XL/2 {size} px, batch 2", "step", {"tokens": tokens, "blocks": blocks, "batch": 2}, flops,
-            blocks * 32 * C * C)
-        job("vae", f"SDXL decode {size} px", "vae", {"side": size // 8}, 0, 0)
-    width, hidden = 4096, 10240
-    for precision in (["f32"] if not CUDA else ["fp16", "bf16"]):
-        blocks = 1 if smoke else 24
-        flops = blocks * (2 * CAPTION * width * (4 * width + 3 * hidden) + 4 * CAPTION * CAPTION * width)
-        job("t5", f"XXL, {blocks} of 24 blocks, {CAPTION} tokens", "t5", {"tokens": CAPTION, "blocks": blocks}, flops,
-            blocks * 2 * width * (4 * width + 3 * hidden), precision=precision)
-    linear("t5-up", 300, width, hidden)
-    convs = [(8, 4, 8)] if smoke else [(64, 128, 128), (128, 512, 512), (256, 256, 256), (1024, 128, 128)]
-    for side, CI, CO in convs:
-        job("conv2d", f"3x3 {side}x{side} {CI}->{CO}", "conv2d", {"side": side, "CI": CI, "CO": CO},
-            18 * side * side * CI * CO, 4 * side * side * (CI + CO) + 18 * CI * CO)
-    norms = [(8, 32)] if smoke else [(128, 128), (512, 256)]
-    for side, width in norms:
-        job("group_norm", f"silu {side}x{side}x{width}", "group_norm", {"side": side, "C": width, "groups": 32},
-            12 * side * side * width, 12 * side * side * width)
-    return sorted(jobs, key=lambda job: job["kind"] in OPS)  # networks first, should time run out
+        row.pop("timing", None)
+        yield row
+    finally:
+        if CUDA:
+            torch.cuda.empty_cache()
 
 
 def ceilings(smoke, seconds):
@@ -247,35 +221,41 @@ def ceilings(smoke, seconds):
     return {"side": side, **found}
 
 
+def report(options):
+    """The document of a run without jobs, written again after each of its own: a run that is cut off leaves what it has."""
+    started = time.perf_counter()
+    document = {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if CUDA else f"CPU, {torch.get_num_threads()} threads",
+        "ceilings": ceilings(options.smoke, options.seconds),
+        "rows": [],
+    }
+    for job in sorted(own_jobs(options.smoke, CUDA), key=lambda job: job["kind"] in OPS):  # networks first
+        for row in own_rows(job, options.seconds):
+            document["rows"].append(row)
+            told = f"{row['timing']['minMs']:.3f} ms" if row["ok"] else f"NOT OK: {row['note']}"
+            print(row["op"], row["shape"], row["name"], told, file=sys.stderr, flush=True)
+        document["seconds"] = time.perf_counter() - started
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(document, file, ensure_ascii=False, indent=1)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Times PyTorch at the bench's shapes.")
-    parser.add_argument("--json", required=True, help="where the document is written")
+    parser.add_argument("--json", help="where the document is written")
     parser.add_argument("--jobs", help="jobs of a run of the bench, as JSON")
     parser.add_argument("--smoke", action="store_true", help="tiny shapes: whether it runs at all")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each thing that is measured")
     options = parser.parse_args()
-    started = time.perf_counter()
+    if bool(options.json) == bool(options.jobs):
+        parser.error("one of --json and --jobs must be given")
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
     with torch.inference_mode():
-        document = {
-            "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if CUDA else f"CPU, {torch.get_num_threads()} threads",
-            "rows": [],
-        }
-        if not options.jobs:
-            document["ceilings"] = ceilings(options.smoke, options.seconds)
-        jobs = json.load(open(options.jobs, encoding="utf-8")) if options.jobs else own_jobs(options.smoke)
-        for job in jobs:
-            for row in run_job(job, options.seconds):
-                document["rows"].append(row)
-                timing = row.get("timing")
-                told = f"{timing['minMs']:.3f} ms" if timing else f"NOT OK: {row.get('note')}"
-                print(row["op"], row["shape"], row["name"], told, file=sys.stderr, flush=True)
-            # Written after each job: a run that is cut off leaves what it has.
-            document["seconds"] = time.perf_counter() - started
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump(document, file, ensure_ascii=False, indent=1)
+        if options.jobs:
+            serve(json.load(open(options.jobs, encoding="utf-8")))
+        else:
+            report(options)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,12 @@ import { readAll } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { FiniteCheck } from "../ops/pack_weight.ts";
 
+/** What is said of tensors that hold what is not a finite number. */
+export function notFinite([first, ...more]: readonly string[], file: string): string {
+  const others = more.length > 0 ? ` and ${more.length} more` : "";
+  return `${first}${others} of ${file} should be finite numbers: there is a NaN, an infinity, or what f16 cannot hold`;
+}
+
 /** The notes of one loading. */
 export class FiniteNotes implements Disposable {
   readonly #flags: Tensor;
@@ -36,11 +42,7 @@ export class FiniteNotes implements Disposable {
   async report(file: string): Promise<string | undefined> {
     const [flags] = await readAll(this.device, [this.#flags]);
     const wrong = this.names.filter((name, i) => flags[i] !== 0 || this.#onHost.has(name));
-    if (wrong.length === 0) return undefined;
-    const others = wrong.length > 1 ? ` and ${wrong.length - 1} more` : "";
-    return `${
-      wrong[0]
-    }${others} of ${file} should be finite numbers: there is a NaN, an infinity, or what f16 cannot hold`;
+    return wrong.length === 0 ? undefined : notFinite(wrong, file);
   }
 
   [Symbol.dispose](): void {

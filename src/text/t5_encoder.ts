@@ -9,6 +9,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { ModelFilesOptions } from "../io/model_files.ts";
 import { lentWeights } from "../io/lent_weights.ts";
 import { readFloats, type WeightSource } from "../io/weights.ts";
+import { notFinite } from "../layers/finite_notes.ts";
 import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
 import { ResidentModel, type StartOptions } from "../layers/resident_model.ts";
 import { RmsNorm } from "../layers/rms_norm.ts";
@@ -95,6 +96,7 @@ export class T5EncoderModel extends ResidentModel {
       }
       const model = new T5EncoderModel(device, config, source, embeddings, dtype);
       model.#relativeBias = await readFloats(source, RELATIVE_BIAS);
+      if (!model.#relativeBias.every(Number.isFinite)) start.onWarning?.(notFinite([RELATIVE_BIAS], source.name));
       model.parameters.check(source, model.optionalNames);
       model.#keepWithin(weightBudget);
       await model.start(source, start);

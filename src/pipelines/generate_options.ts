@@ -109,6 +109,20 @@ export interface GenerateOptions extends EmbeddingOptions, PagOptions, StartImag
   useResolutionBinning?: boolean;
   /** Tokens of a prompt; longer ones are cut. */
   maxSequenceLength?: number;
+  /**
+   * Whether `(word:1.3)` in prompts and negative prompts moves the word's embeddings from those of an empty prompt by 1.3, and `(word)` by
+   * 1.1: ComfyUI's rule for T5. A parenthesis with a backslash before it is text.
+   *
+   * @example
+   * ```ts
+   * import { DEFAULT_MODEL, PixArtSigmaPipeline } from "@pixart/webgpu";
+   * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+   * const options = { promptWeighting: true, seed: 0, numInferenceSteps: 2 };
+   * const { images } = await pipe.generate("a (red:1.5) apple on a (blue:0.5) background", options);
+   * console.assert(images[0].width === 64);
+   * ```
+   */
+  promptWeighting?: boolean;
   /** Decodes in overlapping tiles, as after diffusers' `enable_vae_tiling`; on its own where a picture does not fit the device. */
   vaeTiling?: boolean;
   /** Decodes one picture at a time, as after diffusers' `enable_vae_slicing`; on its own where a batch does not fit the device. */

@@ -12,6 +12,7 @@ type ToldOptions = Pick<
   GenerateOptions,
   | "maxSequenceLength"
   | "cleanCaption"
+  | "promptWeighting"
   | "useResolutionBinning"
   | "timesteps"
   | "sigmas"
@@ -86,6 +87,7 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
     ["height", `${origin.height}`],
     ["max_sequence_length", origin.maxSequenceLength?.toString()],
     ["clean_caption", origin.cleanCaption === false ? "false" : undefined],
+    ["prompt_weighting", origin.promptWeighting ? "true" : undefined],
     ["use_resolution_binning", origin.useResolutionBinning === false ? "false" : undefined],
     ["timesteps", origin.timesteps?.join()],
     ["sigmas", origin.sigmas?.join()],

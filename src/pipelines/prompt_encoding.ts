@@ -6,17 +6,9 @@ import type { Device } from "../gpu/device.ts";
 import { Recorder } from "../gpu/recorder.ts";
 import { Tensor } from "../gpu/tensor.ts";
 import { preprocessCaption } from "../text/caption.ts";
-import type { T5EncoderModel } from "../text/t5_encoder.ts";
-import type { T5Tokenizer } from "../text/tokenizer.ts";
+import { type Caption, encodeTexts, type TextStage } from "./encode_texts.ts";
 import type { EmbeddingOptions, HostTensor } from "./generate_options.ts";
 import { type CaptionKind, classifierFree, type Guidance, UNGUIDED } from "./guidance.ts";
-
-/** What turns text into embeddings. */
-export interface TextStage {
-  device: Device;
-  tokenizer?: T5Tokenizer;
-  textEncoder?: T5EncoderModel;
-}
 
 /** Options of `encodePrompt`; names and defaults are diffusers'. */
 export interface EncodePromptOptions extends EmbeddingOptions {
@@ -28,6 +20,8 @@ export interface EncodePromptOptions extends EmbeddingOptions {
   numImagesPerPrompt?: number;
   cleanCaption?: boolean;
   maxSequenceLength?: number;
+  /** Whether `(word:1.3)` weighs words; see `GenerateOptions`. */
+  promptWeighting?: boolean;
   /** Stops the loading of the text encoder. */
   signal?: AbortSignal;
 }
@@ -59,15 +53,6 @@ export class EncodedPrompt implements Disposable {
     this.dispose();
   }
 }
-
-/** Samples of embeddings with their masks: [B, L, C] and [B * L]. */
-interface Samples {
-  embeds: Tensor;
-  mask: ArrayLike<number>;
-}
-
-/** One caption: a sample of some embeddings. */
-type Caption = readonly [from: Samples, sample: number];
 
 /** The captions of a batch: what each is asked with, and every different text encoded once. */
 export class EncodedCaptions implements Disposable {
@@ -119,43 +104,6 @@ export class EncodedCaptions implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** How many texts of so many tokens are encoded at once: what the encoder makes of them on the way must fit one binding. */
-function textsAtOnce({ device, config }: T5EncoderModel, tokens: number): number {
-  const bytes = tokens * Math.max(config.dFf, 3 * config.numHeads * config.dKv) * 4;
-  return Math.max(1, Math.floor(device.limits.maxStorageBufferBindingSize / bytes));
-}
-
-async function encodeTexts(
-  { tokenizer, textEncoder }: TextStage,
-  texts: readonly string[],
-  length: number,
-  scope: Scope,
-  warnings: string[],
-  signal: AbortSignal | undefined,
-): Promise<Caption[]> {
-  if (!tokenizer || !textEncoder) {
-    throw new UsageError(
-      "Cannot encode a prompt as the pipeline needs a tokenizer and a text encoder: give promptEmbeds",
-    );
-  }
-  const maxLength = Math.min(length, tokenizer.modelMaxLength);
-  const encodings = texts.map((text) => tokenizer.encode(text, { maxLength, padding: true, truncation: true }));
-  for (const { truncatedText } of encodings) {
-    if (truncatedText) warnings.push(`The prompt was cut after ${maxLength} tokens; lost: "${truncatedText}"`);
-  }
-  const most = textsAtOnce(textEncoder, maxLength);
-  const captions: Caption[] = [];
-  await using _held = await textEncoder.use({ signal });
-  for (let start = 0; start < texts.length; start += most) {
-    const run = encodings.slice(start, start + most);
-    const ids = run.flatMap(({ inputIds }) => [...inputIds]);
-    const mask = run.flatMap(({ attentionMask }) => [...attentionMask]);
-    const samples = { embeds: await textEncoder.encode(scope, ids, run.length, mask, { signal }), mask };
-    captions.push(...run.map((_, i): Caption => [samples, i]));
-  }
-  return captions;
 }
 
 /** Embeddings that the caller has, as captions. */
@@ -211,14 +159,15 @@ export async function encodeCaptions(
   options: EncodePromptOptions & { maxSequenceLength: number },
 ): Promise<EncodedCaptions> {
   const { device } = stage;
-  const { doClassifierFreeGuidance = true, numImagesPerPrompt = 1, cleanCaption = false } = options;
+  const { doClassifierFreeGuidance = true, numImagesPerPrompt = 1, cleanCaption = false, promptWeighting } = options;
   const guidance = options.guidance ?? (doClassifierFreeGuidance ? classifierFree(1) : UNGUIDED);
   const guided = guidance.captions.includes("negative");
   const { promptEmbeds, promptAttentionMask, negativePromptEmbeds, negativePromptAttentionMask } = options;
   const warnings: string[] = [];
   const scope = device.arena.scope();
   try {
-    const clean = (text: string) => preprocessCaption(text, cleanCaption);
+    // Weights are read before cleaning, which leaves no parentheses.
+    const clean = (text: string) => promptWeighting ? text : preprocessCaption(text, cleanCaption);
     const prompts = (prompt === undefined ? [] : typeof prompt === "string" ? [prompt] : prompt).map(clean);
     const batch = promptEmbeds ? promptEmbeds.shape[0] : prompts.length;
     const { negativePrompt = "" } = options;
@@ -228,7 +177,9 @@ export async function encodeCaptions(
     // Negatives are as long as the prompts they go with.
     const length = promptEmbeds ? promptEmbeds.shape[1] : options.maxSequenceLength;
     const unique = [...new Set([...prompts, ...negatives])];
-    const texts = unique.length > 0 ? await encodeTexts(stage, unique, length, scope, warnings, options.signal) : [];
+    const weighing = promptWeighting ? { clean: cleanCaption } : undefined;
+    const how = { length, weighing, signal: options.signal };
+    const texts = unique.length > 0 ? await encodeTexts(stage, unique, how, scope, warnings) : [];
     const fromText = (text: string) => texts[unique.indexOf(text)];
     const positive = promptEmbeds
       ? givenCaptions(device, scope, promptEmbeds, promptAttentionMask)

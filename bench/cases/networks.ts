@@ -30,7 +30,7 @@ function stepCase(size: number): Case {
     op: "step",
     shape: `Σ XL/2 ${size} px, batch 2`,
     dtype: "f16",
-    words: ["networks", String(size)],
+    words: [String(size)],
     flops: 2 * config.numLayers * blockFlops(tokens, false),
     bytes: bytesOf(tensors, 2),
     tolerance: 2e-2,
@@ -70,7 +70,7 @@ function t5Case(blocks: number): Case {
     op: "t5",
     shape: `XXL, ${blocks} of 24 blocks, ${CAPTION} tokens`,
     dtype: "f16",
-    words: ["networks"],
+    words: [],
     flops: blocks * (2 * CAPTION * dModel * (4 * dModel + 3 * dFf) + 4 * CAPTION * CAPTION * dModel),
     bytes: bytesOf(tensors, 2),
     tolerance: 1e-2,
@@ -121,7 +121,7 @@ function vaeCase(size: number): Case {
     op: "vae",
     shape: `SDXL decode ${size} px`,
     dtype: "f16",
-    words: ["networks", String(size)],
+    words: [String(size)],
     flops: decodeFlops(config, side),
     bytes: bytesOf(tensors.filter(({ name }) => name.startsWith("decoder.")), 2) + 4 * 3 * size * size,
     tolerance: 1e-2,
@@ -130,7 +130,7 @@ function vaeCase(size: number): Case {
       using source = new RandomWeights("a random autoencoder", tensors, 1, "F16");
       const model = await AutoencoderKL.fromWeights(device, config, source, { dtype: "f16" });
       const latents = device.upload(numbers(4 * side * side, 1, 1.7), [1, 4, side, side]);
-      const tiling = model.fitsWhole(1, size, size) ? undefined : model.defaultTiling;
+      const { tiling } = model.cutFor(1, size, size);
       return {
         variant: variantOf(device) + (tiling ? ", tiled" : ""),
         record: (rec) => model.decode(rec, latents, { tiling }),

@@ -5,10 +5,24 @@
 import type { Storage } from "./storage.ts";
 import { byteSize, type DType, elementCount, Tensor } from "./tensor.ts";
 
-// Sizes are rounded so that slightly different shapes share buffers: to 256 bytes, and to 1/8 of their power of two above.
-function sizeClass(bytes: number): number {
+/** The size of the buffer for so many bytes, so that slightly different shapes share: to 256 bytes, and to 1/8 of their power of two. */
+export function sizeClass(bytes: number): number {
   const step = Math.max(256, 2 ** Math.floor(Math.log2(Math.max(bytes, 1))) / 8);
   return Math.ceil(Math.max(bytes, 1) / step) * step;
+}
+
+/**
+ * Which of the kept buffers serves a request: the smallest that is not more than a quarter too large.
+ *
+ * @returns Its index, or -1.
+ */
+export function bestKept(kept: readonly { size: number }[], size: number): number {
+  let best = -1;
+  for (let i = 0; i < kept.length; i++) {
+    const candidate = kept[i].size;
+    if (candidate >= size && candidate <= size * 1.25 && (best < 0 || candidate < kept[best].size)) best = i;
+  }
+  return best;
 }
 
 /** A pool of buffers for activations. */
@@ -23,14 +37,10 @@ export class Arena {
     return this.#free.reduce((sum, storage) => sum + storage.size, 0);
   }
 
-  /** A buffer of at least `bytes` bytes: the smallest kept one that is not more than a quarter too large, or a new one. */
+  /** A buffer of at least `bytes` bytes: a kept one, or a new one. */
   take(bytes: number): Storage {
     const size = sizeClass(bytes);
-    let best = -1;
-    for (let i = 0; i < this.#free.length; i++) {
-      const candidate = this.#free[i].size;
-      if (candidate >= size && candidate <= size * 1.25 && (best < 0 || candidate < this.#free[best].size)) best = i;
-    }
+    const best = bestKept(this.#free, size);
     if (best >= 0) return this.#free.splice(best, 1)[0];
     return this.make(size);
   }

@@ -4,12 +4,25 @@
 import { UsageError, WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { WeightSource } from "../io/weights.ts";
+import type { WeightDType } from "../ops/weight_kernels.ts";
 import type { LoadOptions, LoadProgress, ParameterSet } from "./parameters.ts";
 
 /** How a model begins. */
 export interface StartOptions extends LoadOptions {
   /** Checks the checkpoint, but reads no weights before they are used, and frees them after each use. */
   offload?: boolean;
+}
+
+/** What a model's weights take on the GPU; known before they are read. */
+export interface WeightSizes {
+  /** How most of them are kept. */
+  dtype: WeightDType;
+  /** Bytes of all of them. */
+  bytes: number;
+  /** Bytes that loading takes beside them, for a piece of the checkpoint on its way. */
+  staging: number;
+  /** Where its blocks can be read one after another: bytes of the largest one, and of what is no block. */
+  streamed?: { block: number; rest: number };
 }
 
 /** A model of a pipeline. */
@@ -21,6 +34,7 @@ export abstract class ResidentModel implements Disposable {
   #users = 0;
   #stays = false;
   #isDisposed = false;
+  #sizes: WeightSizes | undefined;
   #onProgress: LoadProgress | undefined;
   #onWarning: LoadOptions["onWarning"];
 
@@ -37,6 +51,17 @@ export abstract class ResidentModel implements Disposable {
     this.parameters.dispose();
   }
 
+  /** What its weights take when they come from this checkpoint, which was checked. */
+  protected measure(source: WeightSource): WeightSizes {
+    const { dtype, bytes } = this.parameters;
+    return { dtype, bytes, staging: this.parameters.stagingBytes(source) };
+  }
+
+  /** What its weights take on the GPU, whether they are there or not. */
+  get weightSizes(): WeightSizes {
+    return this.#sizes!;
+  }
+
   /** Begins with a checkpoint that is open. */
   protected async start(source: WeightSource, { offload = false, ...load }: StartOptions): Promise<void> {
     this.#onProgress = load.onProgress;
@@ -44,10 +69,11 @@ export abstract class ResidentModel implements Disposable {
     if (offload) {
       this.#reopener();
       this.parameters.check(source, this.optionalNames);
-      return;
+    } else {
+      await this.fill(source, load);
+      this.#stays = true;
     }
-    await this.fill(source, load);
-    this.#stays = true;
+    this.#sizes = this.measure(source);
   }
 
   /** Whether its weights are on the GPU. */

@@ -1,9 +1,12 @@
-// How much GPU memory the stages of a picture take beside the weights. In: configurations and the size of the picture. Out: bytes,
-// somewhat above what the arena comes to. Derived from the networks: tokens times widths, each size as often as the arena holds it.
+// How much GPU memory the stages of a picture take beside the weights. In: configurations and the size of the picture. Out: the buffers
+// that exist at once, and bytes, somewhat above what the arena comes to. Derived from the networks: tokens times widths.
 
 import type { TransformerConfig } from "../dit/config.ts";
+import { bestKept, sizeClass } from "../gpu/arena.ts";
 import type { T5Config } from "../text/t5_config.ts";
-import type { AutoencoderConfig } from "../vae/config.ts";
+import { type AutoencoderConfig, scaleFactorOf } from "../vae/config.ts";
+import type { ImageCut } from "../vae/cutting.ts";
+import { tileLengths } from "../vae/tiling.ts";
 
 /** What is painted at once. */
 export interface PictureExtent {
@@ -19,37 +22,49 @@ export interface PictureExtent {
   steps: number;
 }
 
-/** The arena rounds sizes up by an eighth of their power of two at most. */
-const ROUNDING = 1.125;
+/** Buffers of f32 that exist at once: floats, and how many of that size. */
+export type Buffers = readonly (readonly [floats: number, count: number])[];
+
 /** Parameters of kernels, small tables, and what is read back on the way. */
 const SMALL_THINGS = 1 << 20;
 
-/** The bytes of buffers of f32. The arena keeps freed ones for their size: sizes that come again are counted as often as at once. */
-function bytesOf(buffers: readonly (readonly [floats: number, count: number])[]): number {
-  const most = new Map<number, number>();
-  for (const [floats, count] of buffers) most.set(floats, Math.max(count, most.get(floats) ?? 0));
-  return Math.ceil([...most].reduce((sum, [floats, count]) => sum + floats * count * 4, 0) * ROUNDING);
+/** Bytes of buffers that exist at once, phase after phase. The arena keeps those of earlier phases and gives them again if they fit. */
+export function pooledBytes(phases: readonly Buffers[]): number {
+  const pool: { size: number }[] = [];
+  for (const buffers of phases) {
+    const kept = [...pool];
+    for (const [floats, count] of buffers) {
+      const size = sizeClass(floats * 4);
+      for (let i = 0; i < count; i++) {
+        const found = bestKept(kept, size);
+        if (found >= 0) kept.splice(found, 1);
+        else pool.push({ size });
+      }
+    }
+  }
+  return pool.reduce((sum, { size }) => sum + size, SMALL_THINGS);
 }
 
-/** Bytes of the embeddings that go from stage to stage. */
-function embeddingBytes(width: number, { batch, tokens, captions }: PictureExtent): number {
-  return bytesOf([[batch * captions * tokens * width, 1]]);
+/** The embeddings that go from stage to stage: of the batch, and of the part of it that is painted. */
+export function embeddingBuffers(width: number, { batch, tokens, captions }: PictureExtent): Buffers {
+  return [[batch * captions * tokens * width, 2]];
 }
 
 /** What encoding the prompts takes. */
-export function encodingBytes({ dModel, dKv, dFf, numHeads }: T5Config, picture: PictureExtent): number {
+export function encodingBuffers({ dModel, dKv, dFf, numHeads }: T5Config, picture: PictureExtent): Buffers {
   const texts = picture.batch * picture.captions * picture.tokens;
   const inner = numHeads * dKv;
-  return SMALL_THINGS + embeddingBytes(dModel, picture) + bytesOf([
-    [texts * dModel, 4], // the rows of the table, the residual, what is normed, and the result
+  return [
+    ...embeddingBuffers(dModel, picture),
+    [texts * dModel, 5], // the rows of the table, the residual, what is normed, the result, and the batch of it
     [texts * inner * 3, 1],
     [texts * inner, 1],
     [texts * dFf, 2],
-  ]);
+  ];
 }
 
 /** What denoising takes. */
-export function denoisingBytes(config: TransformerConfig, scaleFactor: number, picture: PictureExtent): number {
+export function denoisingBuffers(config: TransformerConfig, scaleFactor: number, picture: PictureExtent): Buffers {
   const { numAttentionHeads, attentionHeadDim, numLayers, patchSize, captionChannels, outChannels } = config;
   const { batch, captions, steps, tokens } = picture;
   const width = numAttentionHeads * attentionHeadDim;
@@ -57,33 +72,63 @@ export function denoisingBytes(config: TransformerConfig, scaleFactor: number, p
   const grid = latents / patchSize ** 2;
   const samples = batch * captions;
   const image = samples * grid * width, caption = samples * tokens * width;
-  const held = embeddingBytes(captionChannels, picture) + bytesOf([[caption * 2, numLayers]]) +
-    bytesOf([[steps * width * 6, numLayers + 1]]) +
-    bytesOf([[grid * width, 1], [batch * latents * config.inChannels, 6]]);
-  return SMALL_THINGS + held + bytesOf([
+  return [
+    ...embeddingBuffers(captionChannels, picture),
+    [caption * 2, numLayers],
+    [steps * width * 6, numLayers + 1],
+    [grid * width, 1],
+    [batch * latents * config.inChannels, 6],
     [caption, 2],
     [image, 4], // the residual, what is normed, queries, and what attention gives
     [image * 3, 1],
     [image * 4, 1],
     [samples * latents * outChannels, 3],
-  ]);
+  ];
 }
 
-/** What decoding takes when so many pixels are decoded at once, of pictures of so many in all. */
-export function decodingBytes(config: AutoencoderConfig, pixels: number, all: number): number {
-  const { blockOutChannels: widths, latentChannels, outChannels } = config;
-  const buffers: [number, number][] = [];
+/** What the autoencoder holds of an image of so many pixels on its way. */
+function levelBuffers({ blockOutChannels: widths }: AutoencoderConfig, pixels: number): Buffers {
+  // One level is at work at a time, so that a size of several levels is counted as often as at once.
+  const most = new Map<number, number>();
+  const atOnce = (floats: number, count: number) => most.set(floats, Math.max(count, most.get(floats) ?? 0));
   widths.forEach((width, level) => {
     const area = pixels / 4 ** level;
     const below = widths[Math.min(level + 1, widths.length - 1)];
-    buffers.push([area * below, width === below ? 3 : 2], [area * width, 3]);
-    if (level === widths.length - 1) buffers.push([area * width, 7]); // attention: two of the image, q, k, v, turned, and the result
+    atOnce(area * below, width === below ? 3 : 2);
+    atOnce(area * width, 3);
+    if (level === widths.length - 1) atOnce(area * width, 7); // attention: two of the image, q, k, v, turned, and the result
   });
-  const scores = Math.min(4 << 20, (pixels / 4 ** (widths.length - 1)) ** 2);
-  return SMALL_THINGS + bytesOf(buffers) + bytesOf([
-    [scores, 1],
+  return [...most, [Math.min(4 << 20, (pixels / 4 ** (widths.length - 1)) ** 2), 1]];
+}
+
+/**
+ * What decoding takes, and no less than what encoding takes: the same levels, with one residual block more in each.
+ *
+ * @param cut How the pictures are cut. Tiles at the edges are smaller, and have buffers of their own.
+ * @returns One phase for each size of tile.
+ */
+export function decodingPhases(config: AutoencoderConfig, picture: PictureExtent, cut: ImageCut): Buffers[] {
+  const { latentChannels, outChannels } = config;
+  const { batch, height, width } = picture;
+  const factor = scaleFactorOf(config);
+  const samples = cut.slicing ? 1 : batch;
+  const all = batch * height * width;
+  const lengths = (pixels: number) => cut.tiling ? tileLengths(pixels / factor, cut.tiling) : [pixels / factor];
+  const rows = lengths(height), columns = lengths(width);
+  const held: Buffers = [
     [all * outChannels, 3], // the image, what is resized, and pixels or numbers in another order
     [all, 2], // packed pixels, and their way back
-    [all / 4 ** (widths.length - 1) * latentChannels, 3],
-  ]);
+    [all / factor ** 2 * latentChannels, 3],
+  ];
+  // A row of decoded tiles, and the one that follows below.
+  const line: Buffers = (cut.tiling ? [...columns, columns[0]] : []).map((column) => {
+    return [samples * rows[0] * column * factor ** 2 * outChannels, 1];
+  });
+  return [...new Set(rows)].flatMap((row) =>
+    [...new Set(columns)].map((column) => [
+      ...levelBuffers(config, samples * row * column * factor ** 2),
+      ...held,
+      ...line,
+    ])
+  );
 }

@@ -11,7 +11,7 @@ import { lentWeights } from "../io/lent_weights.ts";
 import { readFloats, type WeightSource } from "../io/weights.ts";
 import { notFinite } from "../layers/finite_notes.ts";
 import { type LoadOptions, ParameterSet } from "../layers/parameters.ts";
-import { ResidentModel, type StartOptions } from "../layers/resident_model.ts";
+import { ResidentModel, type StartOptions, type WeightSizes } from "../layers/resident_model.ts";
 import { RmsNorm } from "../layers/rms_norm.ts";
 import { streamParts } from "../layers/stream_parts.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -157,10 +157,19 @@ export class T5EncoderModel extends ResidentModel {
     await this.#rest.read(source, options);
   }
 
+  protected override measure(source: WeightSource): WeightSizes {
+    return { ...super.measure(source), streamed: { block: this.#block, rest: this.#rest.bytes } };
+  }
+
+  /** Bytes of the largest block. */
+  get #block(): number {
+    return Math.max(...this.#parts.map((part) => part.bytes));
+  }
+
   #keepWithin(budget: number | undefined): void {
     const staging = this.parameters.stagingBytes(this.source);
     if (budget === undefined || this.parameters.bytes + staging <= budget) return;
-    const block = Math.max(...this.#parts.map((part) => part.bytes));
+    const block = this.#block;
     const least = this.#rest.bytes + block + staging;
     if (least > budget) {
       throw new UsageError(

@@ -10,7 +10,8 @@ import { ParameterSet } from "../layers/parameters.ts";
 import { ResidentModel, type StartOptions } from "../layers/resident_model.ts";
 import { toChannelsLast } from "../ops/channels.ts";
 import type { FloatDType } from "../ops/weight_kernels.ts";
-import type { AutoencoderConfig } from "./config.ts";
+import { type AutoencoderConfig, scaleFactorOf } from "./config.ts";
+import { type AskedCut, cutImages, type ImageCut } from "./cutting.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { openAutoencoder, type OpenAutoencoderOptions } from "./open_autoencoder.ts";
@@ -85,41 +86,12 @@ export class AutoencoderKL extends ResidentModel {
 
   /** Pixels a latent pixel stands for, along one axis. */
   get scaleFactor(): number {
-    return 2 ** (this.config.blockOutChannels.length - 1);
+    return scaleFactorOf(this.config);
   }
 
-  /** Bytes of the largest activation of an image of so many pixels. */
-  activationBytes(pixels: number): number {
-    // Full-size images have as many channels as the two outermost levels; the level below is a quarter of the size.
-    return pixels * Math.max(...this.config.blockOutChannels.slice(0, 2)) * 4;
-  }
-
-  /** Whether a batch of images of this many pixels can be decoded and encoded whole: each activation must fit one binding. */
-  fitsWhole(batch: number, height: number, width: number): boolean {
-    return this.activationBytes(batch * height * width) <= this.device.limits.maxStorageBufferBindingSize;
-  }
-
-  /**
-   * How to cut a batch of images for decoding or encoding: as asked, and where it does not fit the device whole, image by image, then tile by
-   * tile. As in diffusers, an image no larger than a tile is not cut; tiles are smaller than there only where those do not fit.
-   */
-  cutFor(
-    batch: number,
-    height: number,
-    width: number,
-    { tiling, slicing = false }: { tiling?: boolean | Tiling; slicing?: boolean } = {},
-  ): { slicing: boolean; tiling?: Tiling } {
-    if (typeof tiling === "object") return { slicing, tiling };
-    const own = this.defaultTiling, side = own.tileSampleMinSize;
-    const isCut = tiling && Math.max(height, width) > side;
-    const [down, across] = isCut ? [Math.min(height, side), Math.min(width, side)] : [height, width];
-    const asked = isCut ? own : undefined;
-    if (this.fitsWhole(slicing ? 1 : batch, down, across)) return { slicing, tiling: asked };
-    if (this.fitsWhole(1, down, across)) return { slicing: true, tiling: asked };
-    const pixels = this.device.limits.maxStorageBufferBindingSize / this.activationBytes(1);
-    const step = 4 * this.scaleFactor; // so that a quarter of a tile, the overlap, is whole latent pixels
-    const fitting = Math.floor(Math.sqrt(pixels) / step) * step;
-    return { slicing: true, tiling: defaultTiling(Math.min(side, fitting), this.scaleFactor) };
+  /** How to cut a batch of images for decoding or encoding on its device: see `cutImages`. */
+  cutFor(batch: number, height: number, width: number, asked: AskedCut = {}): ImageCut {
+    return cutImages(this.config, this.device.limits.maxStorageBufferBindingSize, { batch, height, width }, asked);
   }
 
   /**

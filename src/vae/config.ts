@@ -19,6 +19,11 @@ export interface AutoencoderConfig {
   midBlockAddAttention: boolean;
 }
 
+/** Pixels a latent pixel stands for, along one axis. */
+export function scaleFactorOf({ blockOutChannels }: AutoencoderConfig): number {
+  return 2 ** (blockOutChannels.length - 1);
+}
+
 type Json = Record<string, unknown>;
 
 function refuse(rule: string, value: unknown): never {

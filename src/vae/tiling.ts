@@ -38,6 +38,17 @@ function cut(extent: number, size: number, step: number): Span[] {
   return spans;
 }
 
+/**
+ * How long the tiles of an axis are.
+ *
+ * @param extent Latent pixels.
+ * @returns The lengths in latent pixels, from the first tile to the last.
+ */
+export function tileLengths(extent: number, { tileLatentMinSize, tileOverlapFactor }: Tiling): number[] {
+  const step = Math.max(1, Math.trunc(tileLatentMinSize * (1 - tileOverlapFactor)));
+  return cut(extent, tileLatentMinSize, step).map(({ length }) => length);
+}
+
 /** Where on the canvas each tile of an axis goes, one behind the other, and how long the canvas is. */
 function lineUp(lengths: readonly number[], limit: number): { places: Span[]; extent: number } {
   let extent = 0;

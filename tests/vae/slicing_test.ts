@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
+import { largestActivation } from "../../src/vae/cutting.ts";
 import { sliced } from "../../src/vae/slicing.ts";
 import { device, run } from "../_device.ts";
 import { numbers } from "../_reference.ts";
@@ -43,7 +44,7 @@ Deno.test("sliced() holds one image beside the batch", () => {
 Deno.test("AutoencoderKL.cutFor() cuts as asked, and else only what does not fit the device", async () => {
   using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device });
   const { defaultTiling: own } = vae, side = own.tileSampleMinSize;
-  const most = device.limits.maxStorageBufferBindingSize / vae.activationBytes(1);
+  const most = device.limits.maxStorageBufferBindingSize / largestActivation(vae.config, 1);
   assert.deepEqual(vae.cutFor(2, side, side), { slicing: false, tiling: undefined });
   assert.deepEqual(vae.cutFor(2, side, 2 * side, { tiling: true }), { slicing: false, tiling: own });
   assert.deepEqual(vae.cutFor(2, side, side, { tiling: true, slicing: true }), { slicing: true, tiling: undefined });

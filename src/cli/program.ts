@@ -77,7 +77,7 @@ function addVerify(program: Command, run: Run): void {
     .argument("<dir...>", "folders with a component and its reference numbers")
     .option(
       "--tolerance <x>",
-      "largest relative L2 error that passes (default: 1e-4; 1e-3 for a whole pipeline; 1e-2 with f16)",
+      "largest relative L2 error that passes (default: 1e-4; 1e-3 for a whole pipeline; 1e-2 with f16, 2e-2 with int8, 2e-1 with int4)",
       finiteNumber(0),
     )
     .addOption(dtypeOption("how weights are kept; stored: blocks as the file has them", "stored").default("f32"))

@@ -28,8 +28,8 @@ export interface VerifyOptions {
   /** Which WebGPU the opened device is of. */
   backend?: Backend;
   /**
-   * The largest relative L2 error that passes; 1e-4 for a component, 1e-3 for a whole pipeline, for both 1e-2 with f16 weights, 1e-1 with
-   * int8 and 8e-1 with int4 or as stored.
+   * The largest relative L2 error that passes; when not given, 1e-4 for a component and 1e-3 for a whole pipeline, 1e-2 with f16
+   * weights, 2e-2 with int8, 2e-1 with int4 and 3e-1 as stored; for a text encoder 1e-1 with int8, 8e-1 with int4 and as stored.
    */
   tolerance?: number;
   /** How weights are kept; "stored" keeps blocks of small integers as the checkpoint has them, and all else as f16. */
@@ -70,9 +70,13 @@ const VERIFIERS: Record<ComponentKind, Verifier> = {
   "pipeline": verifyPipeline,
 };
 
-const F32_PIPELINE_TOLERANCE = 1e-3;
-// Small networks of random weights, whose scores are large, make ten times the error that was made of their weights.
-const TOLERANCES = { f32: 1e-4, f16: 1e-2, int8: 1e-1, int4: 8e-1, stored: 8e-1 };
+// About twice what the recorded networks were measured to have (README, Measured). As stored, weights may be blocks of any kind.
+const TOLERANCES = { f32: 1e-4, f16: 1e-2, int8: 2e-2, int4: 2e-1, stored: 3e-1 };
+const TOLERANCES_OF: Partial<Record<ComponentKind, Partial<typeof TOLERANCES>>> = {
+  "pipeline": { f32: 1e-3 },
+  // T5 does not scale its scores: those of random weights are so large that attention chooses one token, and a small error another one.
+  "text encoder": { int8: 1e-1, int4: 8e-1, stored: 8e-1 },
+};
 
 /**
  * Runs the component of a folder and compares its outputs with the recorded ones.
@@ -97,8 +101,7 @@ export async function verifyFolder(dir: string, options: VerifyOptions = {}): Pr
     throw new UsageError(`Cannot verify ${dir} as the tolerance must be a number from 0 on: ${options.tolerance}`);
   }
   const { kind, name } = await findComponent(dir);
-  const tolerance = options.tolerance ??
-    (dtype === "f32" && kind === "pipeline" ? F32_PIPELINE_TOLERANCE : TOLERANCES[dtype]);
+  const tolerance = options.tolerance ?? TOLERANCES_OF[kind]?.[dtype] ?? TOLERANCES[dtype];
   let { device } = options;
   const warnings: string[] = [];
   const run: VerifyRun = {

@@ -57,7 +57,7 @@ export function emptyRow({ op, shape, dtype, flops, bytes }: Case, kind: Row["ki
 export function withTiming(row: Row, timing: Row["timing"], ceilings: Ceilings): Row {
   if (!timing) return row;
   const { minMs, medianMs, spread, rounds, repetitions, clock } = timing;
-  const floor = floorMs(ceilings, row.flops, row.bytes);
+  const floor = floorMs(ceilings, row);
   const kept = { minMs, medianMs, spread, rounds, repetitions, clock };
   return { ...row, timing: kept, floorMs: floor, share: floor / minMs };
 }

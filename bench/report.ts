@@ -65,18 +65,29 @@ export interface Ceilings {
   f32: number;
   /** The same in halves, where the device has shader-f16. */
   f16?: number;
+  /** Products of subgroup matrices of halves, summed in f32, where the device has them. */
+  matrix?: number;
   /** Bytes a second of a copy, reads and writes counted. */
   copy: number;
   /** Milliseconds of an empty submit and its wait. */
   roundTripMs: number;
 }
 
+/** The host's share of a step of the transformer. */
+export interface StepCost {
+  /** The case: `Σ XL/2 1024 px, batch 2`. */
+  shape: string;
+  /** Milliseconds of recording and submitting the step, and of the step. */
+  recordMs: number;
+  stepMs: number;
+  dispatches: number;
+}
+
 /** What the host spends while the GPU could work. */
 export interface HostCost {
   /** Microseconds of host time a dispatch, recorded and submitted with next to nothing to run. */
-  dispatchUs: number;
-  /** Host time of recording and submitting one step of the transformer, and the time of the step. */
-  step?: { recordMs: number; stepMs: number; dispatches: number };
+  dispatchUs?: number;
+  steps: StepCost[];
 }
 
 /** How long the first picture takes, from the start of the process. */
@@ -94,9 +105,11 @@ export interface Report {
   commit: string;
   words: string[];
   seconds: number;
+  /** What else ran: the system's load averages of a minute, before and after. */
+  load: [before: number, after: number];
   machine: Machine;
   ceilings: Ceilings;
-  host?: HostCost;
+  host: HostCost;
   firstPicture?: FirstPicture;
   rows: Row[];
   /** What was asked for and left out, and why. */

@@ -6,14 +6,15 @@ import { conv2dCases } from "./cases/conv2d.ts";
 import { matmulCases } from "./cases/matmul.ts";
 import { networkCases } from "./cases/networks.ts";
 import { normCases } from "./cases/norms.ts";
-import type { Case, Sample } from "./case.ts";
+import type { Device } from "../src/gpu/device.ts";
+import type { Case } from "./case.ts";
 import { measureCeilings } from "./ceiling.ts";
-import { contest, openDevices } from "./contest.ts";
+import { contest, openDevices, withTiming } from "./contest.ts";
 import { dispatchCost } from "./host.ts";
 import { commit, describeMachine } from "./machine.ts";
-import { race } from "./peers/race.ts";
+import { race, type Raced } from "./peers/race.ts";
 import { firstPicture } from "./picture.ts";
-import { type Report, SCHEMA } from "./report.ts";
+import { type Ceilings, type Report, type Row, SCHEMA } from "./report.ts";
 import { select } from "./selection.ts";
 import { rowLine } from "./table.ts";
 
@@ -29,10 +30,42 @@ export const ALL_CASES: readonly Case[] = [
 
 /** How to run. */
 export interface BenchOptions {
+  quick?: boolean;
   backend?: "deno" | "dawn" | "auto";
+  /** The peers to race; none when left out. */
+  peers?: readonly string[];
+  /** Seconds after which nothing new begins. */
+  limit?: number;
   signal: AbortSignal;
   /** Told a line as each thing is measured. */
   log(line: string): void;
+  /** Told what there is after each case. */
+  onProgress?(report: Report): void | Promise<void>;
+}
+
+async function emptyReport(words: readonly string[], device: Device, signal: AbortSignal): Promise<Report> {
+  return {
+    schema: SCHEMA,
+    date: new Date().toISOString(),
+    commit: commit(),
+    words: [...words],
+    seconds: 0,
+    load: [Deno.loadavg()[0], 0],
+    machine: describeMachine(device),
+    ceilings: await measureCeilings(device, signal),
+    host: { steps: [] },
+    rows: [],
+    skipped: [],
+  };
+}
+
+/** Ceilings are the better of before and after: other work may have disturbed either. Shares follow. */
+function refine(report: Report, again: Ceilings): void {
+  const { ceilings, rows } = report;
+  for (const name of ["f32", "f16", "matrix", "copy"] as const) {
+    if (again[name]) ceilings[name] = Math.max(ceilings[name] ?? 0, again[name]);
+  }
+  report.rows = rows.map((row) => withTiming(row, row.timing, ceilings));
 }
 
 /**
@@ -41,49 +74,50 @@ export interface BenchOptions {
  * @throws {UsageError} when a word is unknown, or nothing is left.
  * @throws {DeviceError} when there is no adapter.
  */
-export async function runBench(words: readonly string[], { backend, signal, log }: BenchOptions): Promise<Report> {
-  select(ALL_CASES, words, false); // bad words are told before anything is opened
+export async function runBench(
+  words: readonly string[],
+  { quick, backend, peers = [], limit = Infinity, signal, log, onProgress = () => {} }: BenchOptions,
+): Promise<Report> {
+  select(ALL_CASES, words, { quick }); // bad words are told before anything is opened
   const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
   const { chosen, portable } = await openDevices(backend);
   using _chosen = chosen, _portable = portable;
-  const machine = describeMachine(chosen);
-  const { cases, peers, picture, tooLarge } = select(ALL_CASES, words, machine.software);
+  const report = await emptyReport(words, chosen, signal);
+  const { machine, ceilings } = report;
+  const { cases, picture, tooLarge } = select(ALL_CASES, words, { quick, software: machine.software });
   log(`${machine.device} through ${machine.backend}: ${cases.length} cases`);
-  const ceilings = await measureCeilings(chosen, signal);
-  const report: Report = {
-    schema: SCHEMA,
-    date: new Date().toISOString(),
-    commit: commit(),
-    words: [...words],
-    seconds: 0,
-    machine,
-    ceilings,
-    rows: [],
-    skipped: [],
+  const add = (row: Row) => {
+    report.rows.push(row);
+    log(rowLine(row, ceilings));
   };
-  if (picture) report.host = { dispatchUs: await dispatchCost(chosen, signal) };
-  const raced: { case: Case; reference: Sample | undefined }[] = [];
+  if (picture) report.host.dispatchUs = await dispatchCost(chosen, signal);
+  const raced: Raced[] = [], late: Case[] = [];
   for (const each of cases) {
-    const { rows, reference, chosen: timing } = await contest(each, {
-      ...{ chosen, portable, ceilings, signal },
-      software: machine.software,
-    });
-    for (const row of rows) log(rowLine(row, ceilings));
-    report.rows.push(...rows);
-    if (each.peer) raced.push({ case: each, reference });
-    if (each.op === "step" && timing && report.host) {
-      report.host.step = { recordMs: timing.hostMs, stepMs: timing.minMs, dispatches: timing.dispatches };
+    if (elapsed() > limit) {
+      late.push(each);
+      continue;
+    }
+    const arena = { chosen, portable, ceilings, signal, software: machine.software };
+    const { rows, reference, chosen: timing } = await contest(each, arena);
+    rows.forEach(add);
+    if (each.peer && peers.length > 0) raced.push({ case: each, reference });
+    if (each.op === "step" && timing) {
+      const { hostMs: recordMs, minMs: stepMs, dispatches } = timing;
+      report.host.steps.push({ shape: each.shape, recordMs, stepMs, dispatches });
+    }
+    report.seconds = elapsed();
+    await onProgress(report);
+  }
+  if (raced.length > 0) await race(raced, { peers, report, signal, log, onRow: add });
+  refine(report, await measureCeilings(chosen, signal));
+  if (picture && elapsed() < limit) report.firstPicture = await firstPicture(machine.backend, signal);
+  for (const [why, left] of [["too much for a CPU unless its size is named", tooLarge], ["no time", late]] as const) {
+    if (left.length > 0) {
+      report.skipped.push(`${why}: ${[...new Set(left.map(({ op, shape }) => `${op} ${shape}`))].join(", ")}`);
     }
   }
-  if (peers) await race(raced, { machine, ceilings, signal, log, report });
-  if (picture) {
-    signal.throwIfAborted();
-    report.firstPicture = await firstPicture(machine.backend, signal);
-  }
-  if (tooLarge.length > 0) {
-    const names = [...new Set(tooLarge.map(({ op, shape }) => `${op} ${shape}`))];
-    report.skipped.push(`too much for a CPU unless asked for by size: ${names.join(", ")}`);
-  }
-  report.seconds = (performance.now() - start) / 1000;
+  report.seconds = elapsed();
+  report.load[1] = Deno.loadavg()[0];
   return report;
 }

@@ -10,14 +10,21 @@ export function formatMs(ms: number): string {
   return ms >= 0.1 ? `${ms.toPrecision(3)} ms` : `${(ms * 1000).toPrecision(3)} us`;
 }
 
-/** GFLOP/s of what arithmetic bounds, GB/s of what memory bounds. */
-export function formatRate({ flops, bytes, timing }: Row, ceilings: Report["ceilings"]): string {
-  if (!timing) return "";
+/** What a row reaches, of arithmetic or of memory, whichever bounds it. */
+export function rateOf(
+  { flops, bytes, timing }: Row,
+  ceilings: Report["ceilings"],
+): { giga: number; unit: "FLOP/s" | "B/s" } {
   const byArithmetic = flops / ceilings.f32 >= bytes / ceilings.copy;
-  const rate = (byArithmetic ? flops : bytes) / timing.minMs / 1e6;
-  return `${rate >= 1000 ? (rate / 1000).toFixed(1) : rate.toFixed(1)} ${rate >= 1000 ? "T" : "G"}${
-    byArithmetic ? "FLOP" : "B"
-  }/s`;
+  const giga = (byArithmetic ? flops : bytes) / timing!.minMs / 1e6;
+  return { giga, unit: byArithmetic ? "FLOP/s" : "B/s" };
+}
+
+/** The rate in words; empty without a time. */
+export function formatRate(row: Row, ceilings: Report["ceilings"]): string {
+  if (!row.timing) return "";
+  const { giga, unit } = rateOf(row, ceilings);
+  return giga >= 1000 ? `${(giga / 1000).toFixed(1)} T${unit}` : `${giga.toFixed(1)} G${unit}`;
 }
 
 /** One row as it comes. */
@@ -29,30 +36,69 @@ export function rowLine(row: Row, ceilings: Report["ceilings"]): string {
   return parts.join(" ");
 }
 
-/** How many times faster than the best right peer of its group; nothing without one. */
-export function ratioToPeers(rows: readonly Row[], row: Row, names: (name: string) => boolean): number | undefined {
-  const group = groupOf(row);
-  const peers = rows.filter((peer) =>
-    peer.kind === "peer" && peer.ok && peer.timing && groupOf(peer) === group && names(peer.name)
-  );
-  if (!row.timing || peers.length === 0) return undefined;
-  return Math.min(...peers.map(({ timing }) => timing!.minMs)) / row.timing.minMs;
+/**
+ * How many times faster than the best right peer at the same work, whatever the type of our weights; undefined without a peer.
+ *
+ * @param counts Which peers are meant, by their names.
+ */
+export function ratioToPeers(
+  rows: readonly Row[],
+  { op, shape, timing }: Row,
+  counts: (name: string) => boolean,
+): number | undefined {
+  const times = rows
+    .filter((row) => row.kind === "peer" && row.ok && row.op === op && row.shape === shape && counts(row.name))
+    .flatMap((row) => row.timing ? [row.timing.minMs] : []);
+  return timing && times.length > 0 ? Math.min(...times) / timing.minMs : undefined;
 }
 
-/** All rows under the ceilings of the run. */
-export function formatReport(
-  { machine, ceilings, rows, host, firstPicture, skipped, date, commit, seconds }: Report,
-): string {
+/** Whether a peer runs on WebGPU; the other one is PyTorch. */
+export const isWebGpuPeer = (name: string): boolean => !name.startsWith("PyTorch");
+
+const times = (ratio: number | undefined) => ratio === undefined ? "" : `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`;
+
+function head({ machine, ceilings, date, commit, seconds, load }: Report): string[] {
   const giga = (value: number) => (value / 1e9).toFixed(1);
-  const head = [
-    `${machine.device} through ${machine.backend}${
-      machine.driver ? `, ${machine.driver}` : ""
-    }; ${machine.cores} cores, ` +
-    `Deno ${machine.deno}, commit ${commit}, ${date.slice(0, 10)}, ${seconds.toFixed(0)} s`,
-    `ceilings: ${giga(ceilings.f32)} GFLOP/s in f32${ceilings.f16 ? `, ${giga(ceilings.f16)} in f16` : ""}, copy ` +
-    `${giga(ceilings.copy)} GB/s; an empty round trip takes ${formatMs(ceilings.roundTripMs)}`,
+  const { device, backend, driver, cores, deno } = machine;
+  const more = [["f16", ceilings.f16], ["subgroup matrices", ceilings.matrix]] as const;
+  return [
+    [
+      `${device} through ${backend}${driver ? `, ${driver}` : ""}; ${cores} cores, load ${
+        load.map((x) => x.toFixed(1)).join(" to ")
+      }`,
+      `Deno ${deno}, commit ${commit}, ${date.slice(0, 10)}, ${seconds.toFixed(0)} s`,
+    ].join("; "),
+    [
+      `ceilings: ${giga(ceilings.f32)} GFLOP/s in f32`,
+      ...more.flatMap(([name, value]) => value ? [`${giga(value)} in ${name}`] : []),
+      `copy ${giga(ceilings.copy)} GB/s; an empty round trip takes ${formatMs(ceilings.roundTripMs)}`,
+    ].join(", "),
   ];
-  const cells = rows.map((row) => [
+}
+
+function tail({ host, firstPicture, skipped }: Report): string[] {
+  const told: string[] = [];
+  if (host.dispatchUs !== undefined) told.push(`host: ${host.dispatchUs.toFixed(1)} us a dispatch`);
+  for (const { shape, recordMs, stepMs, dispatches } of host.steps) {
+    const share = (100 * recordMs / stepMs).toFixed(1);
+    told.push(
+      `host: ${shape}: ${dispatches} dispatches are recorded in ${formatMs(recordMs)}, ${share}% of ${
+        formatMs(stepMs)
+      }`,
+    );
+  }
+  if (firstPicture) {
+    const { coldMs, warmMs, note } = firstPicture;
+    told.push(`first picture (${note}): ${formatMs(coldMs)} with empty caches, ${formatMs(warmMs)} after that`);
+  }
+  return [...told, ...skipped.map((line) => `left out: ${line}`)];
+}
+
+/** All rows, those of one kind of work together, under the ceilings of the run. */
+export function formatReport(report: Report): string {
+  const { rows, ceilings } = report;
+  const hasPeers = rows.some(({ kind }) => kind === "peer");
+  const cells = rows.toSorted(byGroup(rows)).map((row) => [
     groupOf(row),
     row.name,
     row.timing ? formatMs(row.timing.minMs) : "",
@@ -61,24 +107,24 @@ export function formatReport(
     row.floorMs ? formatMs(row.floorMs) : "",
     row.share ? `${(100 * row.share).toFixed(0)}%` : "",
     row.error === undefined ? "" : row.error.toExponential(0),
+    ...(hasPeers
+      ? [isWebGpuPeer, (name: string) => !isWebGpuPeer(name)].map((counts) =>
+        row.kind === "chosen" ? times(ratioToPeers(rows, row, counts)) : ""
+      )
+      : []),
     row.ok ? row.timing?.clock === "wall" ? "wall clock" : "" : `NOT OK: ${row.note}`,
   ]);
-  const header = ["", "", "best", "median", "rate", "floor", "of it", "error", ""];
-  const tail = [];
-  if (host) {
-    tail.push(`host: ${host.dispatchUs.toFixed(1)} us a dispatch`);
-    if (host.step) {
-      const { recordMs, stepMs, dispatches } = host.step;
-      tail.push(
-        `host: a step's ${dispatches} dispatches are recorded in ${formatMs(recordMs)}, ` +
-          `${(100 * recordMs / stepMs).toFixed(1)}% of the step's ${formatMs(stepMs)}`,
-      );
-    }
-  }
-  if (firstPicture) {
-    const { coldMs, warmMs, note } = firstPicture;
-    tail.push(`first picture (${note}): ${formatMs(coldMs)} with empty caches, ${formatMs(warmMs)} after that`);
-  }
-  if (skipped.length > 0) tail.push(...skipped.map((line) => `left out: ${line}`));
-  return [...head, ...(cells.length > 0 ? [formatTable(header, cells, [2, 3, 4, 5, 6, 7])] : []), ...tail].join("\n");
+  const versus = hasPeers ? ["of WebGPU", "of PyTorch"] : [];
+  const header = ["", "", "best", "median", "rate", "floor", "of it", "error", ...versus, ""];
+  const table = cells.length > 0
+    ? [formatTable(header, cells, [2, 3, 4, 5, 6, 7, 8, 9].slice(0, header.length - 3))]
+    : [];
+  return [...head(report), ...table, ...tail(report)].join("\n");
+}
+
+/** Orders rows so that the same work stands together, in the order in which it was first measured. */
+function byGroup(rows: readonly Row[]): (a: Row, b: Row) => number {
+  const place = new Map<string, number>();
+  for (const { op, shape } of rows) place.set(`${op} ${shape}`, place.get(`${op} ${shape}`) ?? place.size);
+  return (a, b) => place.get(`${a.op} ${a.shape}`)! - place.get(`${b.op} ${b.shape}`)!;
 }

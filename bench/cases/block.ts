@@ -68,7 +68,7 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
     op: "block",
     shape: `Σ XL/2 ${N} tokens`,
     dtype,
-    words: ["networks", String(size)],
+    words: [String(size)],
     flops: blockFlops(N, true),
     bytes: 4 * C * (2 * N + CAPTION) + (dtype === "f32" ? 4 : 2) * weightCount,
     tolerance,
@@ -90,7 +90,9 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
           const keysValues = block.keysValues(rec, captionTokens);
           const tokens = rec.tensor(X.shape);
           rec.copy(X, tokens); // the block works in place
-          return block.forward(rec, tokens, { height: side, width: side }, rows, { keysValues });
+          const part = { x: tokens, sample: 0, samples: 1, first: 0, count: N };
+          block.forward(rec, [part], { height: side, width: side }, rows, { keysValues });
+          return tokens;
         },
         [Symbol.dispose]: disposing(parameters, X, captionTokens, shared),
       };

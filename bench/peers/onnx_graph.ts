@@ -41,7 +41,9 @@ function attribute(name: string, value: Attributes[string]): AttributeProto {
   if (Array.isArray(value)) {
     return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
   }
-  if (typeof value === "object") return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  if (typeof value === "object") {
+    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  }
   return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
 }
 
@@ -110,8 +112,7 @@ class Graph implements Ops<Value> {
     return this.#node("Transpose", [x], perm.map((axis) => x.shape[axis]), { perm });
   }
 
-  matmul = (x: Value, w: Value) =>
-    this.#node("MatMul", [x, w], [...x.shape.slice(0, -1), w.shape[w.shape.length - 1]]);
+  matmul = (x: Value, w: Value) => this.#node("MatMul", [x, w], [...x.shape.slice(0, -1), w.shape[w.shape.length - 1]]);
   add = (x: Value, y: Value) => this.#node("Add", [x, y], x.shape.length >= y.shape.length ? x.shape : y.shape);
   mul = (x: Value, y: Value) => {
     const largest = x.shape.reduce((a, b) => a * b, 1) >= y.shape.reduce((a, b) => a * b, 1) ? x : y;

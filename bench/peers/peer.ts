@@ -87,7 +87,9 @@ function permuted({ shape, data }: HostArray, order: readonly number[]): HostArr
 async function readInputs(path: string): Promise<Record<string, HostArray>> {
   using source = await openSafetensors(await openBytes(path));
   const inputs: Record<string, HostArray> = {};
-  for (const name of source.names()) inputs[name] = { shape: source.info(name).shape, data: await readFloats(source, name) };
+  for (const name of source.names()) {
+    inputs[name] = { shape: source.info(name).shape, data: await readFloats(source, name) };
+  }
   return inputs;
 }
 

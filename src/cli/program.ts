@@ -18,7 +18,11 @@ import { formatTable } from "./table.ts";
 import type { VerifyFlags } from "./verify_command.ts";
 
 // What is started by another program than this one, but is listed with the rest.
-const LAUNCHER_WORDS = { test: "run the test suite", setup: "install what is missing, and print the path of Deno" };
+const LAUNCHER_WORDS = {
+  bench: "measure kernels and networks on this machine",
+  test: "run the test suite",
+  setup: "install what is missing, and print the path of Deno",
+};
 
 const CLOSING = `
 Examples:

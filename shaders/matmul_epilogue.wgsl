@@ -1,6 +1,7 @@
 // What all matmul kernels share, appended behind each: bindings, Params, and what becomes of a finished sum.
 //   x [rows, depth]   w [depth, 4 * columns4]   bias [columns]   multiply, y [rows, columns]   gate [samples, columns]
 // How w and its scales lie, and how they become floats: matmul_floats.wgsl, matmul_int8.wgsl, matmul_int4.wgsl.
+// How four neighbouring columns of the others are read: matmul_columns_1.wgsl, matmul_columns_4.wgsl.
 // Order: sum + bias, activation, * multiply, then either stored or y += gate * it. The options are bits of `flags`, not
 // constants: they cost nothing next to the sum, and each constant would double the number of pipelines.
 
@@ -33,10 +34,6 @@ const WITH_MINIMUM = 64u;
 @group(0) @binding(0) var<storage, read> x: array<Input>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
 @group(0) @binding(2) var<storage, read> scales: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> multiply: array<f32>;
-@group(0) @binding(5) var<storage, read> gate: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 
 fn has(flag: u32) -> bool {
@@ -55,19 +52,15 @@ fn gelu_tanh(v: vec4<f32>) -> vec4<f32> {
 
 // Finishes the sums of columns 4 * column4 .. + 3 of a row; places outside the matrix are left out.
 fn finish(row: u32, column4: u32, sum: vec4<f32>) {
-  if (row >= p.rows || column4 >= p.columns4) {
+  let column = column4 * 4u;
+  if (row >= p.rows || column >= p.columns) {
     return;
   }
-  let column = column4 * 4u;
-  let count = min(4u, max(p.columns, column) - column);
+  let count = min(4u, p.columns - column);
   let out = row * p.out_stride + p.out_offset + column;
-  let factor = row * p.multiply_stride + p.multiply_offset + column;
-  let share = (row + p.first_row) / p.rows_per_sample * p.gate_stride + p.gate_offset + column;
   var v = sum;
   if (has(WITH_BIAS)) {
-    for (var i = 0u; i < count; i++) {
-      v[i] += bias[column + i];
-    }
+    v += bias_at(column, count);
   }
   if (has(WITH_GELU)) {
     v = gelu_tanh(v);
@@ -75,17 +68,14 @@ fn finish(row: u32, column4: u32, sum: vec4<f32>) {
   if (has(WITH_SILU)) {
     v = silu(v);
   }
-  for (var i = 0u; i < count; i++) {
-    var value = v[i];
-    if (has(WITH_MULTIPLY)) {
-      value *= multiply[factor + i];
-    }
-    if (has(WITH_GATE)) {
-      value *= gate[share + i];
-    }
-    if (has(WITH_ADD)) {
-      value += y[out + i];
-    }
-    y[out + i] = value;
+  if (has(WITH_MULTIPLY)) {
+    v *= multiply_at(row * p.multiply_stride + p.multiply_offset + column, count);
   }
+  if (has(WITH_GATE)) {
+    v *= gate_at((row + p.first_row) / p.rows_per_sample * p.gate_stride + p.gate_offset + column, count);
+  }
+  if (has(WITH_ADD)) {
+    v += y_at(out, count);
+  }
+  store(out, count, v);
 }

@@ -39,6 +39,8 @@ export interface DeviceOptions {
   features?: readonly string[];
   /** Limits to keep to, by WebGPU's names, where they are below the adapter's: to run as on a smaller device. */
   limits?: Partial<DeviceLimits>;
+  /** Whether kernels are chosen as for a CPU that poses as a GPU; the adapter tells when not given. */
+  software?: boolean;
 }
 
 const USEFUL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
@@ -94,6 +96,8 @@ async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promis
 export class Device implements Disposable {
   /** WebGPU's limits of this device, or the lower ones that it was told to keep to. */
   readonly limits: Readonly<DeviceLimits>;
+  /** Whether a CPU poses as this GPU. */
+  readonly software: boolean;
   readonly ledger = new Ledger();
   readonly arena: Arena;
   readonly features: ReadonlySet<string>;
@@ -111,11 +115,13 @@ export class Device implements Disposable {
     readonly entry: GpuEntry,
     readonly adapter: GPUAdapter,
     readonly gpu: GPUDevice,
-    lowered: Partial<DeviceLimits> = {},
+    { limits: lowered = {}, software }: DeviceOptions,
   ) {
     const limits = USEFUL_LIMITS.map((name) => [name, Math.min(gpu.limits[name], lowered[name] ?? Infinity)]);
     this.limits = Object.fromEntries(limits);
     this.features = new Set(gpu.features as unknown as Iterable<string>);
+    // Only CPUs have subgroups that are always 8 wide.
+    this.software = software ?? (adapter.info.isFallbackAdapter || this.subgroupSize === 8);
     this.errors = new ErrorLog(gpu);
     this.params = new ParamsPool(gpu, this.ledger);
     this.arena = new Arena((bytes) => this.allocate(bytes, "activations"));
@@ -139,7 +145,7 @@ export class Device implements Disposable {
       : await openBackend(options.backend);
     if (options.gpu && options.gpu === globalThis.navigator?.gpu && globalThis.Deno) entry.compiler = "naga";
     const [adapter, gpu] = await requestDevice(entry, options.features ?? USEFUL_FEATURES);
-    return new Device(entry, adapter, gpu, options.limits);
+    return new Device(entry, adapter, gpu, options);
   }
 
   /** What the adapter says it is: `llvmpipe (LLVM 15.0.6, 256 bits)`. */

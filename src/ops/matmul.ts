@@ -70,8 +70,17 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
   checkGate(gate, M, N, rowsPerSample, gateStride, gateOffset, options);
   if (M === 0) return y;
 
-  const variant = options.variant ?? matmulVariant(rec.device, M, K);
-  const kernel = rec.device.kernel(variant.kernels[w.dtype as WeightDType], {
+  const places = [N, outStride, outOffset, multiplyStride, gate ? gateStride : 0, gate ? gateOffset : 0];
+  const inFours = places.every((place) => place % 4 === 0);
+  const dtype = w.dtype as WeightDType;
+  const variant = options.variant ?? matmulVariant(rec.device, M, K, { columns: Np, dtype, inFours });
+  const source = variant.kernels[dtype];
+  if (!source || (variant.inFours && !inFours)) {
+    throw new ShapeError(
+      `Cannot multiply ${x} by ${w} as the kernel must take such weights and places: ${variant.name}, ${places}`,
+    );
+  }
+  const kernel = rec.device.kernel(source, {
     ...variant.constants,
     INPUT_SILU: options.inputActivation === "silu",
   });

@@ -1,39 +1,42 @@
-// Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the extents of x.
+// Which matmul kernel runs: the one place that looks at what a device can do. In: the device, the extents of a product.
 // Out: a kernel for each type of weights, its constants, and how many rows and columns a workgroup covers.
 
-import blocks from "../../shaders/matmul_blocks.wgsl" with { type: "text" };
-import epilogue from "../../shaders/matmul_epilogue.wgsl" with { type: "text" };
-import floats from "../../shaders/matmul_floats.wgsl" with { type: "text" };
-import int4 from "../../shaders/matmul_int4.wgsl" with { type: "text" };
-import int8 from "../../shaders/matmul_int8.wgsl" with { type: "text" };
-import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
-import wideSource from "../../shaders/matmul_wide.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
-import type { Constants, KernelSource } from "../gpu/kernel.ts";
-import { forWeights, type WeightDType } from "./weight_kernels.ts";
+import type { Constants } from "../gpu/kernel.ts";
+import { MATRIX, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
+import {
+  chooseTile,
+  MATRIX_TILES,
+  type MatrixShape,
+  type MatrixTile,
+  matrixTileFits,
+  WORKGROUP_TILES,
+  type WorkgroupTile,
+  workgroupTileFits,
+} from "./matmul_tiles.ts";
+import type { WeightDType } from "./weight_kernels.ts";
 
 /** A matmul kernel with its tile. */
 export interface MatmulVariant {
   name: string;
-  kernels: Record<WeightDType, KernelSource>;
+  kernels: WeightKernels;
   constants: Constants;
   /** Rows of the result that a workgroup covers. */
   rows: number;
   /** Columns of the result that a workgroup covers. */
   columns: number;
+  /** Whether all columns, strides and offsets must be multiples of four. */
+  inFours?: boolean;
 }
 
-function forAllWeights(kernel: KernelSource): Record<WeightDType, KernelSource> {
-  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, blocks, source] });
-  return {
-    ...forWeights({ ...kernel, shared: [epilogue, floats] }),
-    int8: inBlocks(int8),
-    int4: inBlocks(int4),
-  };
+/** What decides between kernels besides rows and depth. */
+export interface ProductTraits {
+  /** Np, columns of the weight as packed. */
+  columns?: number;
+  dtype?: WeightDType;
+  /** Whether all columns, strides and offsets are multiples of four. */
+  inFours?: boolean;
 }
-
-const PORTABLE = forAllWeights({ name: "matmul", source: portableSource });
-const WIDE = forAllWeights({ name: "matmul_wide", source: wideSource, features: ["subgroups"] });
 
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
@@ -55,17 +58,65 @@ export function portableMatmul(rows: number): MatmulVariant {
 }
 
 /** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, and quads of x. */
-function wideMatmul(rows: number): MatmulVariant {
+export function wideMatmul(rows: number): MatmulVariant {
   const constants = { TILES: rows <= 8 ? 1 : 4 };
   return { name: "wide", kernels: WIDE, constants, rows: constants.TILES * 8, columns: 32 };
 }
 
+/** The kernel for GPUs without tensor cores, which needs K in fours, too. */
+export function tileMatmul(tile: WorkgroupTile, half = false): MatmulVariant {
+  return {
+    name: half ? "tile-f16" : "tile",
+    kernels: half ? TILE_F16 : TILE,
+    constants: { ...tile, Number4: half ? "vec4<f16>" : "vec4<f32>", SHORT_SUMS: half },
+    rows: tile.TILE_M,
+    columns: tile.TILE_N,
+    inFours: true,
+  };
+}
+
+/** The kernel for tensor cores, which needs K in fours, too; and Np in eights where weights are f16. */
+export function matrixMatmul(tile: MatrixTile, shape: MatrixShape): MatmulVariant {
+  return {
+    name: "matrix",
+    kernels: MATRIX,
+    constants: { ...tile, ...shape },
+    rows: tile.TILE_M,
+    columns: tile.TILE_N,
+    inFours: true,
+  };
+}
+
+/** The largest products that a device's tensor cores do with factors of f16 and sums of f32; undefined where it has none. */
+export function matrixShape(device: Device): MatrixShape | undefined {
+  return device.subgroupMatrixConfigs
+    .filter((config) => config.componentType === "f16" && config.resultComponentType === "f32")
+    .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
+    .map(({ M, N, K }) => ({ MATRIX_M: M, MATRIX_N: N, MATRIX_K: K, SUBGROUP_SIZE: device.subgroupSize }))[0];
+}
+
 /**
- * The fastest kernel for a device.
+ * The fastest kernel for a device. Weights as f32 are multiplied in f32 everywhere.
  *
  * @param rows M, rows of the product.
  * @param depth K, what is summed over.
  */
-export function matmulVariant(device: Device, rows: number, depth: number): MatmulVariant {
-  return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);
+export function matmulVariant(
+  device: Device,
+  rows: number,
+  depth: number,
+  { columns = 1024, dtype = "f16", inFours = true }: ProductTraits = {},
+): MatmulVariant {
+  if (device.software) {
+    return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);
+  }
+  // A few rows are bound by reading the weights, and would leave most of a tile idle.
+  if (rows <= 4 || depth % 4 !== 0 || !inFours) return portableMatmul(rows);
+  const shape = matrixShape(device);
+  if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
+    const tiles = MATRIX_TILES.filter((tile) => matrixTileFits(tile, shape, device.limits));
+    if (tiles.length > 0) return matrixMatmul(chooseTile(tiles, rows, columns), shape);
+  }
+  const tiles = WORKGROUP_TILES.filter((tile) => workgroupTileFits(tile, false, device.limits));
+  return tiles.length > 0 ? tileMatmul(chooseTile(tiles, rows, columns)) : portableMatmul(rows);
 }

@@ -6,12 +6,13 @@ import { read } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { type BlockFormat, BlockWeight } from "../../src/ops/block_weight.ts";
 import { matmul, type MatmulOptions } from "../../src/ops/matmul.ts";
-import { type MatmulVariant, matmulVariant, portableMatmul } from "../../src/ops/matmul_variants.ts";
+import { portableMatmul } from "../../src/ops/matmul_variants.ts";
 import { weightBytes } from "../../src/ops/weight_bytes.ts";
 import { device } from "../_device.ts";
 import { runLimited } from "../_limited.ts";
 import { assertClose, numbers } from "../_reference.ts";
 import { unpack } from "./_block_weight.ts";
+import { type Candidate, CANDIDATES } from "./_matmul_variants.ts";
 import { plainDevice } from "./_portable.ts";
 
 const FORMATS: BlockFormat[] = (["int8", "int4"] as const).flatMap((dtype) =>
@@ -46,25 +47,29 @@ async function expected(on: Device, x: Float32Array, weight: BlockWeight, [M, K,
 }
 
 Deno.test("matmul() multiplies by weights in blocks of every format, with every kernel", async (t) => {
-  const kernels: [string, Device, (rows: number, depth: number) => MatmulVariant][] = [
-    ["portable", plainDevice, portableMatmul],
-    ["chosen", device, (rows, depth) => matmulVariant(device, rows, depth)],
-  ];
-  for (const [name, on, pick] of kernels) {
+  const featureless: Candidate = {
+    name: "portable, without features",
+    variant: portableMatmul(64),
+    tolerance: 3e-6,
+    takes: () => true,
+  };
+  for (const { name, variant, tolerance, takes } of [featureless, ...CANDIDATES]) {
+    const on = name === featureless.name ? plainDevice : device;
     await t.step(name, async () => {
       for (const format of FORMATS) {
         for (const shape of SHAPES) {
           const [M, K, N] = shape;
+          if (!takes({ K, N, dtype: format.dtype })) continue;
           using weight = randomWeight(on, shape, format);
           const x = numbers(M * K, M);
           const rec = new Recorder(on);
           using _scope = rec.scope();
-          const y = matmul(rec, rec.upload(x, [M, K]), weight, { columns: N, variant: pick(M, K) });
+          const y = matmul(rec, rec.upload(x, [M, K]), weight, { columns: N, variant });
           rec.submit();
           assertClose(
             await read(on, y),
             await expected(on, x, weight, shape),
-            3e-6,
+            tolerance,
             `${shape} ${JSON.stringify(format)}`,
           );
         }

@@ -1,0 +1,35 @@
+// How matmul_matrix.wgsl fetches weights that are small integers: a cell is four k by eight columns, and lies in two blocks side by
+// side. Appended with matmul_blocks.wgsl and matmul_int8.wgsl or matmul_int4.wgsl.
+
+const CELL_DEPTH = 4u;
+
+struct Cell {
+  blocks: array<Block, 2>,
+  quads: array<Quad, 2>,
+}
+
+// Columns beyond the last are any others: they are multiplied, and left out in the end.
+fn fetch_cell(k: u32, column: u32) -> Cell {
+  if (k >= p.depth) {
+    return Cell();
+  }
+  let left = min(column / 4u, p.columns4 - 1u);
+  let right = min(column / 4u + 1u, p.columns4 - 1u);
+  let block = k / 4u / p.block_quads;
+  return Cell(
+    array<Block, 2>(load_block(block, left), load_block(block, right)),
+    array<Quad, 2>(load_quad(k / 4u, left), load_quad(k / 4u, right)),
+  );
+}
+
+// Eight halves of a row of the cell.
+fn cell_row(cell: Cell, row: u32) -> vec4<u32> {
+  let left = quad_weight(cell.blocks[0], cell.quads[0], row);
+  let right = quad_weight(cell.blocks[1], cell.quads[1], row);
+  return vec4<u32>(
+    pack2x16float(left.xy),
+    pack2x16float(left.zw),
+    pack2x16float(right.xy),
+    pack2x16float(right.zw),
+  );
+}

@@ -74,6 +74,12 @@ export {
   type StepInfo,
 } from "./src/pipelines/generate_options.ts";
 export { type GuidanceVariant } from "./src/pipelines/guidance.ts";
+export {
+  type ControlnetLoadOptions,
+  type ControlnetOptions,
+  PixArtAlphaControlnetPipeline,
+  PixArtSigmaControlnetPipeline,
+} from "./src/pipelines/pixart_controlnet_pipelines.ts";
 export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
 export { PixArtSigmaPAGPipeline } from "./src/pipelines/pixart_sigma_pag_pipeline.ts";
 export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";

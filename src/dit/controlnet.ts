@@ -89,14 +89,15 @@ export class PixArtControlNet extends ResidentModel {
    */
   static async fromPretrained(
     address: string,
-    { device, config, dtype, offload, onProgress, signal, ...open }:
+    { device, config, dtype, offload, onProgress, onWarning, signal, ...open }:
       & StartOptions
       & ModelFilesOptions
       & { device: Device; config: TransformerConfig; dtype?: WeightDType },
   ): Promise<PixArtControlNet> {
     using source = await openControlNet(address, { ...open, signal });
     const reopen = () => openControlNet(address, open);
-    return await PixArtControlNet.fromWeights(device, config, source, { dtype, offload, onProgress, signal, reopen });
+    const start = { dtype, offload, onProgress, onWarning, signal, reopen };
+    return await PixArtControlNet.fromWeights(device, config, source, start);
   }
 
   /**

@@ -6,6 +6,7 @@ import type { Backend } from "../gpu/backend.ts";
 import { Device } from "../gpu/device.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import { floatDType, type WeightDType } from "../ops/weight_kernels.ts";
+import { PixArtControlNet } from "../dit/controlnet.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { schedulerFromConfig, SCHEDULERS } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
@@ -23,6 +24,8 @@ export interface PipelineComponents {
   /** Not needed where prompt embeddings are given. */
   tokenizer?: T5Tokenizer;
   textEncoder?: T5EncoderModel;
+  /** Steers the transformer where a call has a `controlImage`. */
+  controlnet?: PixArtControlNet;
 }
 
 /** How far loading is. */
@@ -51,6 +54,8 @@ export interface PipelineLoadOptions {
   vae?: AutoencoderKL | null;
   tokenizer?: T5Tokenizer | null;
   textEncoder?: T5EncoderModel | null;
+  /** A ControlNet of the transformer, or a path, URL, preset or `org/name` to load it from. */
+  controlnet?: PixArtControlNet | string;
   onProgress?: (info: LoadingInfo) => void;
   /** Told in a sentence which weights are not finite numbers, when a model is read; it is loaded all the same. */
   onWarning?: (text: string) => void;
@@ -90,10 +95,12 @@ const CLASSES: Record<string, readonly string[]> = {
  * @throws {ConfigError} when a component is of a class that is not known.
  */
 export async function loadComponents(model: string, options: PipelineLoadOptions): Promise<LoadedComponents> {
-  const folder = await findModel(model, {
-    signal: options.signal,
-    onProgress: ({ loaded, total }) => options.onProgress?.({ component: "download", loaded, total }),
-  });
+  const find = (name: string) =>
+    findModel(name, {
+      signal: options.signal,
+      onProgress: ({ loaded, total }) => options.onProgress?.({ component: "download", loaded, total }),
+    });
+  const folder = await find(model);
   const index = await readJson(joinPath(folder, "model_index.json")) as Record<string, unknown>;
   for (const [component, known] of Object.entries(CLASSES)) {
     const name = className(index, component, folder);
@@ -144,7 +151,15 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     const vae = options.vae === null || !has("vae")
       ? undefined
       : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(dtype) }));
-    return { components: { scheduler, tokenizer, textEncoder, transformer, vae }, device, owned };
+    const controlnet = typeof options.controlnet !== "string" ? options.controlnet : own(
+      await PixArtControlNet.fromPretrained(await find(options.controlnet), {
+        ...load("controlnet"),
+        subfolder: undefined,
+        config: transformer.config,
+        dtype: floatDType(dtype),
+      }),
+    );
+    return { components: { scheduler, tokenizer, textEncoder, transformer, vae, controlnet }, device, owned };
   } catch (error) {
     for (const part of owned.reverse()) part[Symbol.dispose]();
     throw error;

@@ -12,6 +12,7 @@ import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
 import { StepNoise } from "../schedulers/step_noise.ts";
 import type { AutoencoderKL } from "../vae/autoencoder.ts";
+import type { ControlPart } from "./control_condition.ts";
 import type { StepInfo } from "./generate_options.ts";
 import type { Guidance } from "./guidance.ts";
 import type { KeptPart } from "./image_start.ts";
@@ -35,6 +36,8 @@ export interface DenoiseOptions {
   micro?: { resolution: readonly [number, number]; aspectRatio: number };
   /** The part of pictures that inpainting keeps. */
   kept?: KeptPart;
+  /** What a ControlNet is shown. */
+  control?: ControlPart;
   /** Whose latents these are; only previews need it. */
   vae?: AutoencoderKL;
   signal?: AbortSignal;
@@ -51,7 +54,7 @@ export interface DenoiseOptions {
 export async function* denoise(
   device: Device,
   transformer: PixArtTransformer2DModel,
-  { latents, prompt, plan, guidance, noise, micro, kept, vae, signal }: DenoiseOptions,
+  { latents, prompt, plan, guidance, noise, micro, kept, control, vae, signal }: DenoiseOptions,
 ): AsyncGenerator<StepInfo> {
   if (prompt.captions.join() !== guidance.captions.join()) {
     throw new UsageError(
@@ -62,15 +65,22 @@ export async function* denoise(
   }
   if (plan.length === 0) return;
   await using _held = await transformer.use({ signal });
+  await using _steering = await control?.net.use({ signal });
   using scope = device.arena.scope();
   const [batch, channels, height, width] = latents.shape;
   const setup = new Recorder(device).within(scope);
-  const caption = transformer.encodeCaption(setup, prompt.embeds, prompt.mask);
+  const copies = control?.net.blocks;
+  const caption = transformer.encodeCaption(setup, prompt.embeds, prompt.mask, copies);
   const conditions: MicroConditions | undefined = micro && {
     resolution: plan.map(() => micro.resolution),
     aspectRatio: plan.map(() => micro.aspectRatio),
   };
-  const times = transformer.encodeTimes(setup, plan.map(({ timestep }) => timestep), conditions);
+  const times = transformer.encodeTimes(setup, plan.map(({ timestep }) => timestep), conditions, copies);
+  const steering = control?.net.prepare(
+    setup,
+    transformer.embedLatents(setup, control.condition),
+    control.conditioningScale,
+  );
   const solver = new SolverState(scope, latents, plan);
   setup.submit();
   // Only a scheduler with learned noise reads the variance, the channels behind the prediction.
@@ -85,6 +95,7 @@ export async function* denoise(
       inputScale: step.inputScale,
       channels: outChannels,
       perturbedBlocks: guidance.perturbedBlocks,
+      control: control?.isSteered(row, plan.length) ? steering : undefined,
     });
     const z = stepNoise.next(step, step.drawsNoise ? noise.draw([batch, channels, height, width]) : undefined);
     solver.step(rec, step, output, {

@@ -3,6 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { formatShape, Tensor } from "../gpu/tensor.ts";
 import type { Image } from "../io/image.ts";
+import type { ControlOptions } from "./control_options.ts";
 import type { GuidanceVariant } from "./guidance.ts";
 import type { PagOptions } from "./pag.ts";
 
@@ -70,7 +71,7 @@ export interface StartImageOptions {
 }
 
 /** Options of `generate`. */
-export interface GenerateOptions extends EmbeddingOptions, PagOptions, StartImageOptions {
+export interface GenerateOptions extends EmbeddingOptions, PagOptions, StartImageOptions, ControlOptions {
   /** What the picture must not show; one for all prompts, or one each. */
   negativePrompt?: string | readonly string[];
   numInferenceSteps?: number;

@@ -61,7 +61,7 @@ export function strengthOf({ image, maskImage, strength }: StartImageOptions, pr
 
 /** The size of the first picture, cut to multiples: what is painted when no size is asked for. */
 export function sizeOfImages(
-  { image }: StartImageOptions,
+  image: StartImageOptions["image"],
   multiple: number,
 ): { height: number; width: number } | undefined {
   const [first] = listOf(image);
@@ -97,7 +97,7 @@ function toMask(image: Image, width: number, height: number, factor: number): Fl
  *
  * @returns [B, h, w, 2 C] in the scope: the moments of `images[sources[b]]` for each b.
  */
-async function encodeMoments(
+export async function encodeMoments(
   device: Device,
   vae: AutoencoderKL,
   scope: Scope,

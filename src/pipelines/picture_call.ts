@@ -5,6 +5,7 @@ import { UsageError } from "../errors.ts";
 import { Generator } from "../random/generator.ts";
 import { type AspectRatioTable, classifyHeightWidthBin } from "./aspect_ratio_bins.ts";
 import type { PipelineComponents } from "./components.ts";
+import { type ControlPlan, planControl } from "./control_options.ts";
 import { checkInputs, type GenerateOptions, shapeOf } from "./generate_options.ts";
 import { classifierFree, type Guidance, originalGuidance, UNGUIDED } from "./guidance.ts";
 import { sizeOfImages, strengthOf } from "./image_start.ts";
@@ -47,6 +48,8 @@ export interface PictureCall {
   guidance: Guidance;
   /** Where the run starts from pictures, the share of it that is run. */
   strength?: number;
+  /** Where a ControlNet steers. */
+  control?: ControlPlan;
   /** Nothing where latents are given without one. */
   seed?: number | readonly number[];
   /** Size conditions of PixArt-α 1024. */
@@ -63,7 +66,7 @@ const MULTIPLE = 8; // diffusers' rule for heights and widths
  * @throws {UsageError} when the options do not fit each other or the pipeline.
  */
 export function planCall(
-  { components: { transformer, scheduler, vae }, traits, vaeScaleFactor, defaultSize }: CalledPipeline,
+  { components: { transformer, scheduler, vae, controlnet }, traits, vaeScaleFactor, defaultSize }: CalledPipeline,
   prompt: string | readonly string[] | undefined,
   given: GenerateOptions,
 ): PictureCall {
@@ -77,7 +80,7 @@ export function planCall(
   // Latents must cut into whole patches, too.
   const multiple = Math.max(MULTIPLE, vaeScaleFactor * transformer.config.patchSize);
   const bins = options.useResolutionBinning === false ? undefined : traits.bins(transformer.config.sampleSize);
-  const own = sizeOfImages(options, bins ? MULTIPLE : multiple) ?? defaultSize;
+  const own = sizeOfImages(options.image ?? options.controlImage, bins ? MULTIPLE : multiple) ?? defaultSize;
   const size = { height: options.height ?? own.height, width: options.width ?? own.width };
   checkInputs(prompt, options, size.height, size.width, bins ? MULTIPLE : multiple);
   const prompts = options.promptEmbeds
@@ -86,8 +89,9 @@ export function planCall(
     ? 1
     : prompt!.length;
   const strength = strengthOf(options, prompts);
-  if (strength !== undefined && !vae) {
-    throw new UsageError("Cannot start from an image as the pipeline needs a VAE: it has none");
+  const control = planControl(options, controlnet, transformer.config, prompts);
+  if ((strength !== undefined || control) && !vae) {
+    throw new UsageError("Cannot take an image as the pipeline needs a VAE: it has none");
   }
   const [height, width] = bins ? classifyHeightWidthBin(size.height, size.width, bins) : [size.height, size.width];
   const { guidanceScale, guidanceVariant } = options;
@@ -104,6 +108,7 @@ export function planCall(
     plan: planRun(scheduler, options, strength),
     guidance: perturbed(unperturbed, options, transformer.config.numLayers),
     strength,
+    control,
     seed: options.seed ?? (options.latents ? undefined : Number(Generator.fromEntropy().seed)),
     micro: transformer.config.useAdditionalConditions
       ? { resolution: [height, width], aspectRatio: height / width }

@@ -9,6 +9,7 @@ import type { Image } from "../io/image.ts";
 import { countNonFinite } from "../ops/count_non_finite.ts";
 import { mixNoise } from "../ops/mix_noise.ts";
 import { checkLatents, joined, samplesOf, teller } from "./batch_parts.ts";
+import { type ControlPart, encodeCondition } from "./control_condition.ts";
 import { type Decoded, decodeLatents, readChecked } from "./decoding.ts";
 import { denoise, type DenoiseOptions } from "./denoising.ts";
 import type { GenerateOptions, GenerateResult, HostTensor, StepInfo } from "./generate_options.ts";
@@ -179,11 +180,11 @@ export abstract class TextToImagePipeline extends Pipeline {
     const { plan: { steps: plan }, guidance, seed, micro, size } = call;
     const { signal, outputType = "pil", vaeTiling, vaeSlicing } = call.options;
     using prompt = captions.gather(part);
-    if (part.count === part.batch) captions.dispose(); // there is no other part to gather for
     const noise = new NoiseSource(seed ?? 0, part);
     using scope = this.device.arena.scope();
     const { latents, kept } = await this.#start(scope, call, part, noise);
-    for await (const info of this.denoise({ latents, prompt, plan, guidance, noise, micro, kept, signal })) {
+    const control = await this.#steer(scope, call, part);
+    for await (const info of this.denoise({ latents, prompt, plan, guidance, noise, micro, kept, control, signal })) {
       await onStep(info);
     }
     const rec = new Recorder(this.device).within(scope);
@@ -230,6 +231,14 @@ export abstract class TextToImagePipeline extends Pipeline {
     const latents = scope.tensor(shape);
     this.#scale(latents, this.#noiseOf(scope, shape, own ?? noise), plan.initNoiseSigma);
     return { latents };
+  }
+
+  /** What steers a run, where a ControlNet does. */
+  async #steer(scope: Scope, call: PictureCall, part: BatchPart): Promise<ControlPart | undefined> {
+    const { control, painted, options: { numImagesPerPrompt: perPrompt = 1, vaeTiling: tiling, signal } } = call;
+    const { device, components: { vae } } = this;
+    if (!control || !vae) return undefined;
+    return await encodeCondition(device, scope, { vae, control, part, perPrompt, ...painted, tiling, signal });
   }
 
   async #decode(

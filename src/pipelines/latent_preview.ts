@@ -25,10 +25,11 @@ const KNOWN: Readonly<Record<number, Factors>> = {
 };
 const KNOWN_CHANNELS = 4;
 
-const GRID = 32; // latent pixels a side of what other VAEs are asked for
-const BLOCK = 4; // of one colour, so that the middle is not blurred by the neighbours
+const GRID = 32; // latent pixels a side of what other VAEs are shown
+const BLOCK = 4; // of one colour
+const CONTRAST = 0.8;
 
-/** What each VAE was found to paint. */
+/** What was found of each VAE. */
 const found = new WeakMap<AutoencoderKL, Promise<Factors>>();
 
 /** The factors of a VAE. */
@@ -45,39 +46,36 @@ function factorsOf(device: Device, vae: AutoencoderKL): Promise<Factors> {
   return factors;
 }
 
-/** Asks a VAE what blocks of random latents look like, and finds the factors that come nearest in least squares. */
+/** Shows a VAE blocks of random colours, and finds the factors by which its latents come nearest to them in least squares. */
 async function fitFactors(device: Device, vae: AutoencoderKL): Promise<Factors> {
-  const { latentChannels: channels, scalingFactor, shiftFactor } = vae.config;
-  const side = GRID / BLOCK, scale = vae.scaleFactor, wide = GRID * scale;
-  const blocks = new Generator(0).randn([channels, side, side]);
-  const latents = Float32Array.from({ length: channels * GRID * GRID }, (_, i) => {
-    const c = Math.floor(i / GRID / GRID), y = Math.floor(i / GRID) % GRID, x = i % GRID;
-    return blocks[(c * side + Math.floor(y / BLOCK)) * side + Math.floor(x / BLOCK)];
+  const { latentChannels, scalingFactor, shiftFactor } = vae.config;
+  const blocks = GRID / BLOCK, pixels = GRID * vae.scaleFactor;
+  const colours = new Generator(0).randn([3, blocks, blocks]).map((value) =>
+    Math.min(Math.max(CONTRAST * value, -1), 1)
+  );
+  const colourAt = (c: number, x: number, y: number, side: number) =>
+    colours[(c * blocks + Math.floor(y * blocks / side)) * blocks + Math.floor(x * blocks / side)];
+  const image = Float32Array.from({ length: 3 * pixels * pixels }, (_, i) => {
+    const place = i % (pixels * pixels);
+    return colourAt(Math.floor(i / pixels / pixels), place % pixels, Math.floor(place / pixels), pixels);
   });
   await using _held = await vae.use();
   const rec = new Recorder(device);
   using _scope = rec.scope();
-  const cut = vae.cutFor(1, wide, wide);
-  const decoded = vae.decode(rec, rec.upload(latents, [1, channels, GRID, GRID]), {
-    scale: 1 / scalingFactor,
-    shift: shiftFactor,
-    ...cut,
-  });
+  const encoded = vae.encode(rec, rec.upload(image, [1, 3, pixels, pixels]));
   rec.submit();
-  const image = await read(device, decoded);
-  const rows: number[][] = [], colours: number[][] = [];
-  for (let block = 0; block < side * side; block++) {
-    const top = Math.floor(block / side) * BLOCK * scale, left = block % side * BLOCK * scale;
-    rows.push([...Array.from({ length: channels }, (_, c) => blocks[c * side * side + block]), 1]);
-    const sum = [0, 0, 0], from = scale, to = (BLOCK - 1) * scale;
-    for (let y = top + from; y < top + to; y++) {
-      for (let x = left + from; x < left + to; x++) {
-        for (let k = 0; k < 3; k++) sum[k] += Math.min(Math.max(image[(y * wide + x) * 3 + k], -1), 1);
-      }
-    }
-    colours.push(sum.map((value) => value / (to - from) ** 2));
-  }
-  return leastSquares(rows, colours);
+  const moments = await read(device, encoded);
+  const places = Array.from({ length: GRID * GRID }, (_, place) => place);
+  const rows = places.map((place) => {
+    const means = moments.subarray(place * 2 * latentChannels, (2 * place + 1) * latentChannels);
+    return [...means.map((mean) => (mean - shiftFactor) * scalingFactor), 1];
+  });
+  return leastSquares(
+    rows,
+    places.map((place) => {
+      return [0, 1, 2].map((c) => colourAt(c, place % GRID, Math.floor(place / GRID), GRID));
+    }),
+  );
 }
 
 /**

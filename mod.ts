@@ -41,7 +41,7 @@ export { cleanCaption, preprocessCaption } from "./src/text/caption.ts";
 export { T5EncoderModel } from "./src/text/t5_encoder.ts";
 export { T5Tokenizer } from "./src/text/tokenizer.ts";
 export { type MicroConditions } from "./src/dit/conditioning.ts";
-export { PixArtControlNet } from "./src/dit/controlnet.ts";
+export { PixArtControlNetAdapterModel } from "./src/dit/controlnet.ts";
 export { PixArtTransformer2DModel, type TransformerInputs } from "./src/dit/transformer.ts";
 export { AutoencoderKL } from "./src/vae/autoencoder.ts";
 export { type Tiling } from "./src/vae/tiling.ts";

@@ -24,7 +24,7 @@ const PAPER_COPIES = 13;
 
 /** A control network with the condition of a picture: what a prediction is steered by. */
 export interface Control {
-  net: PixArtControlNet;
+  net: PixArtControlNetAdapterModel;
   /** [H, N, C] the condition's tokens after the first projection, the same at every step; H divides the samples. */
   hint: Tensor;
   /** [C] how strongly the copies steer, the same number for every channel. */
@@ -32,7 +32,7 @@ export interface Control {
 }
 
 /** The copies of a ControlNet, which steer a PixArt transformer of the same extents. */
-export class PixArtControlNet extends ResidentModel {
+export class PixArtControlNetAdapterModel extends ResidentModel {
   protected readonly parameters: ParameterSet;
   /** The copied blocks; copy i stands before block i + 1 of the base. */
   readonly blocks: readonly TransformerBlock[];
@@ -47,7 +47,7 @@ export class PixArtControlNet extends ResidentModel {
     protected readonly reopen: (() => Promise<WeightSource>) | undefined,
   ) {
     super();
-    const parameters = this.parameters = new ParameterSet(device, "PixArtControlNet", dtype);
+    const parameters = this.parameters = new ParameterSet(device, "PixArtControlNetAdapterModel", dtype);
     const width = config.numAttentionHeads * config.attentionHeadDim;
     const names = Array.from({ length: copies }, (_, i) => `controlnet_blocks.${i}`);
     this.#before = new Linear(parameters, `${names[0]}.before_proj`, width, width);
@@ -69,8 +69,8 @@ export class PixArtControlNet extends ResidentModel {
     source: WeightSource,
     { dtype = "f16", reopen, ...start }: StartOptions & { dtype?: WeightDType; reopen?: () => Promise<WeightSource> } =
       {},
-  ): Promise<PixArtControlNet> {
-    const net = new PixArtControlNet(device, config, copiesOf(source, config), dtype, reopen);
+  ): Promise<PixArtControlNetAdapterModel> {
+    const net = new PixArtControlNetAdapterModel(device, config, copiesOf(source, config), dtype, reopen);
     await net.start(source, start);
     return net;
   }
@@ -84,7 +84,7 @@ export class PixArtControlNet extends ResidentModel {
    * @example
    * ```ts ignore
    * const { device, config } = transformer;
-   * const net = await PixArtControlNet.fromPretrained("PixArt-XL-2-1024-ControlNet.pth", { device, config });
+   * const net = await PixArtControlNetAdapterModel.fromPretrained("PixArt-XL-2-1024-ControlNet.pth", { device, config });
    * ```
    */
   static async fromPretrained(
@@ -93,11 +93,11 @@ export class PixArtControlNet extends ResidentModel {
       & StartOptions
       & ModelFilesOptions
       & { device: Device; config: TransformerConfig; dtype?: WeightDType },
-  ): Promise<PixArtControlNet> {
+  ): Promise<PixArtControlNetAdapterModel> {
     using source = await openControlNet(address, { ...open, signal });
     const reopen = () => openControlNet(address, open);
     const start = { dtype, offload, onProgress, onWarning, signal, reopen };
-    return await PixArtControlNet.fromWeights(device, config, source, start);
+    return await PixArtControlNetAdapterModel.fromWeights(device, config, source, start);
   }
 
   /**
@@ -109,21 +109,21 @@ export class PixArtControlNet extends ResidentModel {
    * @throws {UsageError} when the base was made from weights that cannot be read again.
    * @example
    * ```ts
-   * import { PixArtSigmaPipeline, DEFAULT_MODEL, PixArtControlNet } from "@pixart/webgpu";
+   * import { PixArtSigmaPipeline, DEFAULT_MODEL, PixArtControlNetAdapterModel } from "@pixart/webgpu";
    * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
-   * using net = await PixArtControlNet.fromTransformer(pipe.components.transformer, { copies: 3 });
+   * using net = await PixArtControlNetAdapterModel.fromTransformer(pipe.components.transformer, { copies: 3 });
    * console.assert(net.blocks.length === 3);
    * ```
    */
   static async fromTransformer(
     base: { device: Device; config: TransformerConfig; openCheckpoint(): Promise<WeightSource> },
     { copies = PAPER_COPIES, ...options }: StartOptions & { copies?: number; dtype?: WeightDType } = {},
-  ): Promise<PixArtControlNet> {
+  ): Promise<PixArtControlNetAdapterModel> {
     const { device, config } = base;
     const width = config.numAttentionHeads * config.attentionHeadDim;
     const reopen = async () => controlNetOfBase(asPlainFloats(await base.openCheckpoint()), copies, width);
     using source = await reopen();
-    return await PixArtControlNet.fromWeights(device, config, source, { ...options, reopen });
+    return await PixArtControlNetAdapterModel.fromWeights(device, config, source, { ...options, reopen });
   }
 
   /** How its weights are kept. */

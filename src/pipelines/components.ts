@@ -6,7 +6,7 @@ import type { Backend } from "../gpu/backend.ts";
 import { Device } from "../gpu/device.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import { floatDType, type WeightDType } from "../ops/weight_kernels.ts";
-import { PixArtControlNet } from "../dit/controlnet.ts";
+import { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { schedulerFromConfig, SCHEDULERS } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
@@ -25,7 +25,7 @@ export interface PipelineComponents {
   tokenizer?: T5Tokenizer;
   textEncoder?: T5EncoderModel;
   /** Steers the transformer where a call has a `controlImage`. */
-  controlnet?: PixArtControlNet;
+  controlnet?: PixArtControlNetAdapterModel;
 }
 
 /** How far loading is. */
@@ -55,7 +55,7 @@ export interface PipelineLoadOptions {
   tokenizer?: T5Tokenizer | null;
   textEncoder?: T5EncoderModel | null;
   /** A ControlNet of the transformer, or a path, URL, preset or `org/name` to load it from. */
-  controlnet?: PixArtControlNet | string;
+  controlnet?: PixArtControlNetAdapterModel | string;
   onProgress?: (info: LoadingInfo) => void;
   /** Told in a sentence which weights are not finite numbers, when a model is read; it is loaded all the same. */
   onWarning?: (text: string) => void;
@@ -152,7 +152,7 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
       ? undefined
       : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(dtype) }));
     const controlnet = typeof options.controlnet !== "string" ? options.controlnet : own(
-      await PixArtControlNet.fromPretrained(await find(options.controlnet), {
+      await PixArtControlNetAdapterModel.fromPretrained(await find(options.controlnet), {
         ...load("controlnet"),
         subfolder: undefined,
         config: transformer.config,

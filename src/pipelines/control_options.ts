@@ -1,7 +1,7 @@
 // Steering by a ControlNet: the options of a call, checked. In: what the caller asks for. Out: when and how strongly a run is steered.
 
 import type { TransformerConfig } from "../dit/config.ts";
-import type { PixArtControlNet } from "../dit/controlnet.ts";
+import type { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
 import { UsageError } from "../errors.ts";
 import type { Image } from "../io/image.ts";
 
@@ -10,10 +10,10 @@ import type { Image } from "../io/image.ts";
  *
  * @example
  * ```ts
- * import { DEFAULT_MODEL, edgeImage, PixArtControlNet, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * import { DEFAULT_MODEL, edgeImage, PixArtControlNetAdapterModel, PixArtSigmaPipeline } from "@pixart/webgpu";
  * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
- * // An untrained one, which does not steer yet; a trained one comes from PixArtControlNet.fromPretrained.
- * using controlnet = await PixArtControlNet.fromTransformer(pipe.components.transformer, { copies: 3 });
+ * // An untrained one, which does not steer yet; a trained one comes from PixArtControlNetAdapterModel.fromPretrained.
+ * using controlnet = await PixArtControlNetAdapterModel.fromTransformer(pipe.components.transformer, { copies: 3 });
  * pipe.components.controlnet = controlnet;
  * const options = { seed: 0, numInferenceSteps: 2 };
  * const { images: [apple] } = await pipe.generate("a red apple on a blue background", options);
@@ -37,7 +37,7 @@ export interface ControlOptions {
 
 /** How a run is steered. */
 export interface ControlPlan {
-  net: PixArtControlNet;
+  net: PixArtControlNetAdapterModel;
   /** One, or one a prompt. */
   images: readonly Image[];
   conditioningScale: number;
@@ -62,7 +62,7 @@ const OTHERS = ["controlnetConditioningScale", "controlGuidanceStart", "controlG
  */
 export function planControl(
   options: ControlOptions,
-  net: PixArtControlNet | undefined,
+  net: PixArtControlNetAdapterModel | undefined,
   base: TransformerConfig,
   prompts: number,
 ): ControlPlan | undefined {

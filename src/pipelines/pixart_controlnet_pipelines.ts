@@ -1,6 +1,6 @@
 // PixArt-α and PixArt-Σ with a ControlNet, as diffusers' research project has it for α: what a picture shows, and where.
 
-import type { PixArtControlNet } from "../dit/controlnet.ts";
+import type { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
 import { UsageError } from "../errors.ts";
 import { loadComponents, type PipelineLoadOptions } from "./components.ts";
 import type { GenerateOptions, GenerateResult } from "./generate_options.ts";
@@ -10,7 +10,7 @@ import { PixArtSigmaPipeline } from "./pixart_sigma_pipeline.ts";
 /** How a pipeline with a ControlNet is loaded. */
 export interface ControlnetLoadOptions extends PipelineLoadOptions {
   /** A ControlNet of the transformer, or a path, URL, preset or `org/name` to load it from. */
-  controlnet: PixArtControlNet | string;
+  controlnet: PixArtControlNetAdapterModel | string;
 }
 
 /** Options of `generate`, of which this pipeline needs one. */
@@ -63,7 +63,7 @@ export class PixArtAlphaControlnetPipeline extends PixArtAlphaPipeline {
 }
 
 /**
- * Text to image with PixArt-Σ, steered by a picture: the same recipe. No ControlNet of Σ was released; `PixArtControlNet.fromTransformer`
+ * Text to image with PixArt-Σ, steered by a picture: the same recipe. No ControlNet of Σ was released; `PixArtControlNetAdapterModel.fromTransformer`
  * makes one to train.
  */
 export class PixArtSigmaControlnetPipeline extends PixArtSigmaPipeline {

@@ -1,7 +1,7 @@
 // ControlNets in both layouts, and the steered transformer against the definition in plain loops.
 
 import assert from "node:assert/strict";
-import { PixArtControlNet } from "../../src/dit/controlnet.ts";
+import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { openControlNet } from "../../src/dit/open_controlnet.ts";
 import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
 import { ShapeError, WeightsError } from "../../src/errors.ts";
@@ -53,10 +53,10 @@ async function controlTensors(size: number, copies = COPIES, change = 0.02): Pro
 const tensors = await controlTensors(0.1);
 const netOf = async (from: Record<string, TensorData>) => {
   using source = await inMemory(from);
-  return await PixArtControlNet.fromWeights(device, config, source, { dtype: "f32" });
+  return await PixArtControlNetAdapterModel.fromWeights(device, config, source, { dtype: "f32" });
 };
 const condition = (sample: number) => latentsOf(100 + sample);
-const steerBy = (net: PixArtControlNet, samples: number, scale: number) => (rec: Recorder) => {
+const steerBy = (net: PixArtControlNetAdapterModel, samples: number, scale: number) => (rec: Recorder) => {
   const data = Float32Array.from(Array.from({ length: samples }, (_, i) => [...condition(i)]).flat());
   const latents = rec.upload(data, [samples, config.inChannels, SIZE.height, SIZE.width]);
   return net.prepare(rec, base.embedLatents(rec, latents), scale);
@@ -91,19 +91,19 @@ Deno.test("PixArtTransformer2DModel.predict() is the base's bit for bit with pro
   assert.ok(relativeL2(await predict(1, [7, 8], { control: steerBy(net, 1, 1) }), plain) > 1e-2);
 });
 
-Deno.test("PixArtControlNet.fromTransformer() copies the base's first blocks and does not steer yet, offloaded or not", async () => {
+Deno.test("PixArtControlNetAdapterModel.fromTransformer() copies the base's first blocks and does not steer yet, offloaded or not", async () => {
   using source = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
   using made = controlNetOfBase(source, COPIES, C);
   using expected = await inMemory(await controlTensors(0, COPIES, 0));
   await assertSameBytes(made, expected);
   const plain = await predict(1, [7, 8]);
   for (const offload of [false, true]) {
-    using net = await PixArtControlNet.fromTransformer(base, { copies: COPIES, dtype: "f32", offload });
+    using net = await PixArtControlNetAdapterModel.fromTransformer(base, { copies: COPIES, dtype: "f32", offload });
     assert.equal(net.isLoaded, !offload);
     await using _held = await net.use();
     assert.deepEqual(await predict(1, [7, 8], { control: steerBy(net, 1, 1) }), plain);
   }
-  await assert.rejects(PixArtControlNet.fromTransformer(base), /must copy 1 to 2 blocks of its base: 13$/);
+  await assert.rejects(PixArtControlNetAdapterModel.fromTransformer(base), /must copy 1 to 2 blocks of its base: 13$/);
 });
 
 Deno.test("withZeros() reads zeros by range, and refuses what is outside", async () => {
@@ -115,7 +115,7 @@ Deno.test("withZeros() reads zeros by range, and refuses what is outside", async
   await assert.rejects(source.read("zeros", 20, 28), WeightsError);
 });
 
-Deno.test("PixArtControlNet steers a perturbed run, too", async () => {
+Deno.test("PixArtControlNetAdapterModel steers a perturbed run, too", async () => {
   using net = await netOf(tensors);
   using source = await inMemory(tensors);
   const control = { weights: await readAllFloats(source), copies: COPIES, condition: condition(0), scale: 1 };
@@ -172,13 +172,13 @@ Deno.test("openControlNet() opens diffusers' folders and the original's files, w
   assert.deepEqual(again.config, config);
 });
 
-Deno.test("PixArtControlNet.fromPretrained() refuses what is no ControlNet of the base", async () => {
+Deno.test("PixArtControlNetAdapterModel.fromPretrained() refuses what is no ControlNet of the base", async () => {
   using folder = temporaryFolder();
   const file = joinPath(folder.path, "net.safetensors");
   const refuses = async (stored: Record<string, TensorData>, message: RegExp) => {
     await Deno.writeFile(file, encodeSafetensors(stored));
     await assert.rejects(
-      PixArtControlNet.fromPretrained(file, { device, config }),
+      PixArtControlNetAdapterModel.fromPretrained(file, { device, config }),
       (error) => error instanceof WeightsError && message.test(error.message),
     );
   };

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { transformerTensors } from "../../src/checkpoints/random_tensors.ts";
 import { RandomWeights } from "../../src/checkpoints/random_weights.ts";
 import { parseTransformerConfig } from "../../src/dit/config.ts";
-import { PixArtControlNet } from "../../src/dit/controlnet.ts";
+import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { tokenPlaces } from "../../src/dit/token_parts.ts";
 import { PixArtTransformer2DModel, type PredictOptions } from "../../src/dit/transformer.ts";
 import { Device } from "../../src/gpu/device.ts";
@@ -57,7 +57,7 @@ async function controlNet(device: Device, base: PixArtTransformer2DModel) {
     tensors[`controlnet_blocks.${name}.bias`] = { dtype: "F32", shape: [WIDTH], data: bias };
   });
   using source = await inMemory(tensors);
-  return await PixArtControlNet.fromWeights(device, base.config, source, { dtype: "f32" });
+  return await PixArtControlNetAdapterModel.fromWeights(device, base.config, source, { dtype: "f32" });
 }
 
 /** The prediction for two samples. */

@@ -1,7 +1,7 @@
 // Whole runs that a ControlNet steers: against latents of diffusers' research project, and beside all else that a call can ask for.
 
 import assert from "node:assert/strict";
-import { PixArtControlNet } from "../../src/dit/controlnet.ts";
+import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { UsageError } from "../../src/errors.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { edgeImage } from "../../src/io/edge_image.ts";
@@ -112,7 +112,7 @@ Deno.test("generate() is the base's bit for bit with a scale of 0, a new Control
   const base = await latentsOf(plain, {});
   assert.deepEqual(await latentsOf(pipe, { controlImage: WIDE, controlnetConditioningScale: 0 }), base);
   const { transformer } = pipe.components;
-  using controlnet = await PixArtControlNet.fromTransformer(transformer, { copies: COPIES, dtype: "f32" });
+  using controlnet = await PixArtControlNetAdapterModel.fromTransformer(transformer, { copies: COPIES, dtype: "f32" });
   const fresh = new PixArtAlphaPipeline({ ...pipe.components, controlnet });
   assert.deepEqual(await latentsOf(fresh, { controlImage: WIDE }), base);
   assert.deepEqual(await latentsOf(new PixArtSigmaPipeline(pipe.components), {}), base);

@@ -56,6 +56,9 @@ export function perturbedBlocks(patterns: PagOptions["pagAppliedLayers"], blocks
 
 function expressionOf(pattern: LayerPattern): RegExp {
   if (pattern instanceof RegExp) return pattern;
+  if (typeof pattern !== "string") {
+    throw new UsageError(`Cannot perturb layer ${pattern} as it must be named by a string or a regular expression`);
+  }
   try {
     return new RegExp(`(?:${pattern})(?!\\d)`);
   } catch (error) {

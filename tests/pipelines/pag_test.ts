@@ -93,6 +93,7 @@ Deno.test("perturbedBlocks() refuses what names no layer", () => {
   for (const pattern of ["blocks.28", "attn2", "down.block_1", "blocks.(", /blocks\.99/, []]) {
     assert.throws(() => blocks(pattern), UsageError, `${pattern}`);
   }
+  assert.throws(() => blocks(1 as unknown as string), /layer 1 as it must be named by a string/);
   assert.throws(() => blocks(["blocks.1", "blocks.28"]), /layers blocks\.28 as one of .*transformer_blocks\.27\.attn1/);
 });
 

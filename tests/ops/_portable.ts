@@ -7,7 +7,7 @@ import type { Tensor } from "../../src/gpu/tensor.ts";
 import { device } from "../_device.ts";
 
 /** Opened once per file. */
-export const plainDevice = await Device.open({ features: [] });
+export const plainDevice = await Device.open({ features: [], software: true });
 globalThis.addEventListener("unload", () => plainDevice.dispose());
 
 /** Runs `work` on the device with all features and on the one with none, and returns both results. */

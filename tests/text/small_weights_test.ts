@@ -81,8 +81,9 @@ Deno.test("T5EncoderModel keeps GGUF's blocks of every kind as they are stored, 
       const perElement = (stored.bytes - 4 * WIDTH * (2 * BLOCKS + 1)) * 8 / MATRIX_ELEMENTS;
       assert.ok(Math.abs(perElement - bits) < 0.1, `${kind}: ${perElement} bits for ${bits}`);
       const error = relativeL2(stored.numbers, exact);
-      // Scales of scales are rounded to halves.
-      assert.ok(error < (BLOCK_OF[kind].elements === 32 ? 2e-5 : 2e-3), `${kind}: ${error}`);
+      // Scales of scales are rounded to halves, and for tensor cores activations are.
+      const rounded = BLOCK_OF[kind].elements > 32 || (!on.software && on.subgroupMatrixConfigs.length > 0);
+      assert.ok(error < (rounded ? 2e-3 : 2e-5), `${kind}: ${error}`);
     }
   }
 });

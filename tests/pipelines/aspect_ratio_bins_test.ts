@@ -1,30 +1,30 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../../src/errors.ts";
+import { binTableFor, classifyHeightWidthBin, resizeAndCropPlan } from "../../src/pipelines/aspect_ratio_bins.ts";
 import {
   ASPECT_RATIO_1024,
   ASPECT_RATIO_2048,
   ASPECT_RATIO_256,
+  ASPECT_RATIO_2880,
   ASPECT_RATIO_512,
-  binTableFor,
-  classifyHeightWidthBin,
-  resizeAndCropPlan,
-} from "../../src/pipelines/aspect_ratio_bins.ts";
+} from "../../src/pipelines/aspect_ratio_tables.ts";
 
-const tables = [ASPECT_RATIO_256, ASPECT_RATIO_512, ASPECT_RATIO_1024, ASPECT_RATIO_2048];
+const tables = [ASPECT_RATIO_256, ASPECT_RATIO_512, ASPECT_RATIO_1024, ASPECT_RATIO_2048, ASPECT_RATIO_2880];
+const SIDES = [256, 512, 1024, 2048, 2880];
 
-Deno.test("binTableFor() knows the four sample sizes of the checkpoints and no other", () => {
-  assert.deepEqual([32, 64, 128, 256].map(binTableFor), tables);
+Deno.test("binTableFor() knows the five sample sizes of the checkpoints and no other", () => {
+  assert.deepEqual(SIDES.map((side) => side / 8).map(binTableFor), tables);
   assert.equal(binTableFor(16), undefined);
 });
 
 Deno.test("ASPECT_RATIO tables hold rising ratios that their sizes have", () => {
-  assert.deepEqual(tables.map((table) => Object.keys(table).length), [33, 33, 33, 40]);
+  assert.deepEqual(tables.map((table) => Object.keys(table).length), [33, 33, 33, 40, 40]);
   for (const [index, table] of tables.entries()) {
     const keys = Object.keys(table).map(Number);
     assert.deepEqual(keys, [...keys].sort((a, b) => a - b));
     for (const [key, [height, width]] of Object.entries(table)) {
       assert.ok(Math.abs(height / width - Number(key)) < 0.02, `${key}: ${height} x ${width}`);
-      const side = 256 * 2 ** index;
+      const side = SIDES[index];
       assert.ok(Math.abs(height * width / side ** 2 - 1) < 0.12, `${key}: ${height} x ${width}`);
       // A latent cell is 8 pixels and a patch 2 cells.
       assert.ok(height % 16 === 0 && width % 16 === 0, `${key}: ${height} x ${width}`);

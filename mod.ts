@@ -80,6 +80,8 @@ export {
   PixArtAlphaControlnetPipeline,
   PixArtSigmaControlnetPipeline,
 } from "./src/pipelines/pixart_controlnet_pipelines.ts";
+export { PixArtAlphaDMDPipeline } from "./src/pipelines/pixart_alpha_dmd_pipeline.ts";
+export { PixArtAlphaLCMPipeline } from "./src/pipelines/pixart_alpha_lcm_pipeline.ts";
 export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
 export { PixArtSigmaPAGPipeline } from "./src/pipelines/pixart_sigma_pag_pipeline.ts";
 export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";

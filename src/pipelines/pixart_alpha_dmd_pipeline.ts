@@ -1,0 +1,51 @@
+// PixArt-α distilled by distribution matching, DMD (arXiv 2311.18828): a picture in one step.
+
+import { DDPMScheduler } from "../schedulers/ddpm.ts";
+import type { Scheduler } from "../schedulers/scheduler.ts";
+import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineTraits } from "./picture_call.ts";
+import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
+
+/** The time that the generator was taught to be asked at; its noise is taken for that of this time. */
+const DEFAULTS = { numInferenceSteps: 1, timesteps: [400], guidanceScale: 1 };
+
+/** A scheduler with this one's noise schedule whose only step gives the clean sample that the model predicts, as it is. */
+function oneStep({ config }: Scheduler): Scheduler {
+  return DDPMScheduler.fromConfig({ ...config, varianceType: "fixed_small", clipSample: false, thresholding: false });
+}
+
+/**
+ * Text to image in one step, with a checkpoint that was distilled for it: the model is asked at time 400, without guidance, and what it
+ * takes for the clean sample is the picture.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, PixArtAlphaDMDPipeline } from "@pixart/webgpu";
+ * using pipe = await PixArtAlphaDMDPipeline.fromPretrained(DEFAULT_MODEL); // or alpha-512-dmd
+ * const { images } = await pipe.generate("a red apple on a blue background", { seed: 0 });
+ * console.assert(images[0].metadata.timesteps === "400");
+ * ```
+ */
+export class PixArtAlphaDMDPipeline extends PixArtAlphaPipeline {
+  protected override readonly traits: PipelineTraits = { ...ALPHA_TRAITS, defaults: DEFAULTS };
+
+  /** @param components Its parts; of the scheduler it takes the noise schedule. */
+  constructor(components: PipelineComponents) {
+    super({ ...components, scheduler: oneStep(components.scheduler) });
+  }
+
+  /**
+   * Loads a pipeline in diffusers' layout.
+   *
+   * @param idOrFolder A path or URL with `model_index.json`, a preset such as `alpha-512-dmd`, or `org/name` on the hub.
+   * @throws {ConfigError} when the folder holds another kind of model.
+   * @throws {WeightsError} when a file is missing or broken.
+   */
+  static override async fromPretrained(
+    idOrFolder: string,
+    options: PipelineLoadOptions = {},
+  ): Promise<PixArtAlphaDMDPipeline> {
+    const { components, owned } = await loadComponents(idOrFolder, options);
+    return new PixArtAlphaDMDPipeline(components).owning(owned, idOrFolder);
+  }
+}

@@ -11,7 +11,7 @@ import { ResidentModel, type StartOptions } from "../layers/resident_model.ts";
 import { toChannelsLast } from "../ops/channels.ts";
 import type { FloatDType } from "../ops/weight_kernels.ts";
 import { type AutoencoderConfig, scaleFactorOf } from "./config.ts";
-import { type AskedCut, cutImages, type ImageCut } from "./cutting.ts";
+import { activationLimit, type AskedCut, cutImages, type ImageCut } from "./cutting.ts";
 import { Decoder } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { openAutoencoder, type OpenAutoencoderOptions } from "./open_autoencoder.ts";
@@ -91,7 +91,7 @@ export class AutoencoderKL extends ResidentModel {
 
   /** How to cut a batch of images for decoding or encoding on its device: see `cutImages`. */
   cutFor(batch: number, height: number, width: number, asked: AskedCut = {}): ImageCut {
-    return cutImages(this.config, this.device.limits.maxStorageBufferBindingSize, { batch, height, width }, asked);
+    return cutImages(this.config, activationLimit(this.device.limits), { batch, height, width }, asked);
   }
 
   /**

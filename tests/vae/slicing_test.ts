@@ -1,9 +1,11 @@
 // A batch image by image, and how a batch is cut.
 
 import assert from "node:assert/strict";
+import { Device } from "../../src/gpu/device.ts";
+import { read } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
-import { largestActivation } from "../../src/vae/cutting.ts";
+import { activationLimit, largestActivation } from "../../src/vae/cutting.ts";
 import { sliced } from "../../src/vae/slicing.ts";
 import { device, run } from "../_device.ts";
 import { numbers } from "../_reference.ts";
@@ -44,7 +46,7 @@ Deno.test("sliced() holds one image beside the batch", () => {
 Deno.test("AutoencoderKL.cutFor() cuts as asked, and else only what does not fit the device", async () => {
   using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device });
   const { defaultTiling: own } = vae, side = own.tileSampleMinSize;
-  const most = device.limits.maxStorageBufferBindingSize / largestActivation(vae.config, 1);
+  const most = activationLimit(device.limits) / largestActivation(vae.config, 1);
   assert.deepEqual(vae.cutFor(2, side, side), { slicing: false, tiling: undefined });
   assert.deepEqual(vae.cutFor(2, side, 2 * side, { tiling: true }), { slicing: false, tiling: own });
   assert.deepEqual(vae.cutFor(2, side, side, { tiling: true, slicing: true }), { slicing: true, tiling: undefined });
@@ -54,4 +56,21 @@ Deno.test("AutoencoderKL.cutFor() cuts as asked, and else only what does not fit
   assert.deepEqual(vae.cutFor(1, 2 * large, large), { slicing: true, tiling: own });
   const odd = { ...own, tileOverlapFactor: 0.5 };
   assert.deepEqual(vae.cutFor(1, side, side, { tiling: odd }), { slicing: false, tiling: odd });
+});
+
+Deno.test("AutoencoderKL.decode() gives the same bits where bindings hold a quarter of an activation", async () => {
+  const latents = numbers(2 * 4 * 24 * 16, 1);
+  const decode = async (device: Device) => {
+    using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device, dtype: "f32" });
+    const rec = new Recorder(device);
+    using _scope = rec.scope();
+    const image = vae.decode(rec, rec.upload(latents, [2, 4, 24, 16]));
+    rec.submit();
+    const largest = largestActivation(vae.config, 2 * 24 * 16 * vae.scaleFactor ** 2);
+    return { image: await read(device, image), largest };
+  };
+  const whole = await decode(device);
+  using limited = await Device.open({ limits: { maxStorageBufferBindingSize: whole.largest / 4 } });
+  const { image } = await decode(limited);
+  assert.equal(image.findIndex((value, i) => value !== whole.image[i]), -1);
 });

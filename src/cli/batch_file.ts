@@ -27,13 +27,16 @@ const OTHER_NAMES: Record<string, string> = {
   "num-images-per-prompt": "num-images",
   "mask-image": "mask",
   "pag-applied-layers": "pag-layers",
+  "controlnet-conditioning-scale": "control-scale",
+  "control-guidance-start": "control-start",
+  "control-guidance-end": "control-end",
 };
 
 /** Options that are switched off by their `--no-` form only. */
 const SWITCHES = ["clean-caption", "binning"];
 
 /** Options that are switched on by their name alone. */
-const MARKS = ["original-guidance"];
+const MARKS = ["original-guidance", "prompt-weighting", "control-edges"];
 
 /** `num_images`, `numImages` and `num-images` as `num-images`, other names as ours. */
 function optionName(key: string): string {

@@ -7,6 +7,7 @@ import { exists } from "../io/byte_source.ts";
 import { loadImage } from "../io/load_image.ts";
 import { cancellable } from "./cancel.ts";
 import { ContactSheet } from "./contact_sheet.ts";
+import { checkControlFlags } from "./controlnet_options.ts";
 import { locateModel, type ModelFlags, openPipeline } from "./open_pipeline.ts";
 import { CancelledError, EXIT, type Output, tellError } from "./output.ts";
 import { paint, type PictureReport, toSeconds } from "./paint.ts";
@@ -128,6 +129,7 @@ export async function generate(
 ): Promise<number> {
   const started = performance.now();
   const { jobs, flags } = await settle(prompt, asked, given);
+  for (const job of jobs) checkControlFlags(job.flags, flags.controlnet !== undefined);
   await checkFiles(flags);
   return await cancellable("generate", (signal) => run({ jobs, flags }, { started, signal, output }));
 }

@@ -20,6 +20,7 @@ export interface ModelFlags {
   dtype?: WeightDType;
   backend?: Backend;
   lora?: LoraChoice[];
+  controlnet?: string;
 }
 
 /** A pipeline on its device; both are freed together. */
@@ -71,7 +72,7 @@ export async function locateModel(
  */
 export async function openPipeline(
   model: string,
-  { dtype, backend, lora = [] }: ModelFlags,
+  { dtype, backend, lora = [], controlnet }: ModelFlags,
   { signal, progress, warn }: { signal: AbortSignal; progress: Progress; warn(text: string): void },
 ): Promise<OpenedPipeline> {
   await checkLoras(lora, signal);
@@ -88,6 +89,7 @@ export async function openPipeline(
     await pipelines.fromPretrained(model, {
       device,
       dtype,
+      controlnet,
       signal,
       onWarning: note,
       onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),

@@ -4,6 +4,7 @@
 import type { Image } from "../io/image.ts";
 import { loadImage } from "../io/load_image.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
+import { controlOptions } from "./controlnet_options.ts";
 import type { OpenedPipeline } from "./open_pipeline.ts";
 import type { PictureJob } from "./picture_jobs.ts";
 import { pictureSize } from "./picture_size.ts";
@@ -75,6 +76,7 @@ export async function paint(
     cleanCaption: flags.cleanCaption,
     useResolutionBinning: flags.binning,
     maxSequenceLength: flags.maxSequenceLength,
+    promptWeighting: flags.promptWeighting,
     image: await picture(flags.image),
     maskImage: await picture(flags.mask),
     strength: flags.strength,
@@ -82,6 +84,7 @@ export async function paint(
     guidanceVariant: flags.originalGuidance ? "original" : undefined,
     pagScale: flags.pagScale,
     pagAppliedLayers: flags.pagLayers,
+    ...await controlOptions(flags, signal),
     signal,
     async onStep({ step, steps, preview }) {
       progress.show(`${label}${step < steps ? "denoising" : "decoding"}`, step % steps, steps);

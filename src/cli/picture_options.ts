@@ -3,11 +3,12 @@
 
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
 import { type Command, Option } from "npm:commander@15.1.0";
+import { addControlOptions, type ControlFlags } from "./controlnet_options.ts";
 import { finiteNumber, heightToWidth, wholeNumber } from "./option_numbers.ts";
 import { schedulerNames } from "./schedulers.ts";
 
 /** What can be said of one picture, by long names. */
-export interface PictureFlags {
+export interface PictureFlags extends ControlFlags {
   steps: number;
   guidance: number;
   seed?: number;
@@ -19,6 +20,7 @@ export interface PictureFlags {
   numImages: number;
   scheduler?: string;
   maxSequenceLength?: number;
+  promptWeighting?: boolean;
   cleanCaption: boolean;
   binning: boolean;
   /** A picture's file. */
@@ -34,7 +36,7 @@ export interface PictureFlags {
 /** Adds them to a command. */
 export function addPictureOptions(command: Command): Command {
   const positive = wholeNumber(1);
-  return command
+  return addControlOptions(command)
     .option("--steps <n>", "denoising steps", positive, 20)
     .option(
       "--guidance <scale>",
@@ -70,6 +72,7 @@ export function addPictureOptions(command: Command): Command {
       (pattern: string, others: string[] = []) => [...others, pattern],
     )
     .option("--max-sequence-length <n>", "tokens of a prompt; longer ones are cut", positive)
+    .option("--prompt-weighting", "let (word:1.3) in the prompts weigh that word, as in ComfyUI")
     .addOption(new Option("--no-clean-caption", "take the prompt as it is written"))
     .option("--no-binning", "paint at the very size asked for, not at the nearest that the model was trained for");
 }

@@ -66,6 +66,10 @@ function addGenerate(program: Command, run: Run): void {
       addLoraChoice,
       undefined as LoraChoice[] | undefined,
     )
+    .option(
+      "--controlnet <model>",
+      "a ControlNet of the model: a file, a folder, a URL, or a name of ./pixart download",
+    )
     .option("--overwrite", "write over files that are there");
   addCommon(command).action((prompt: string | undefined, flags: GenerateFlags) =>
     run(async (output) => {

@@ -55,6 +55,11 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
       "it was made of another picture; give that by --image FILE, and its mask by --mask FILE if it had one",
     );
   }
+  if (metadata.controlnet_conditioning_scale !== undefined && !(given.has("controlnet") && given.has("controlImage"))) {
+    throw cannot(
+      "a ControlNet steered it; give that by --controlnet FILE, and what it was shown by --control-image FILE",
+    );
+  }
   const isNew = given.has("seed") || given.has("numImages");
   const { scheduler, dtype, negative_prompt: negative } = metadata;
   const flags: Remake["flags"] = {
@@ -72,6 +77,10 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     strength: number("strength"),
     eta: number("eta"),
     originalGuidance: metadata.guidance_variant === "original" ? true : undefined,
+    promptWeighting: metadata.prompt_weighting === "true" ? true : undefined,
+    controlScale: number("controlnet_conditioning_scale"),
+    controlStart: number("control_guidance_start"),
+    controlEnd: number("control_guidance_end"),
     pagScale: number("pag_scale"),
     pagLayers: metadata.pag_applied_layers?.split(","),
     dtype: isWeightDType(dtype) ? dtype : undefined,

@@ -21,6 +21,9 @@ type ToldOptions = Pick<
   | "pagScale"
   | "pagAdaptiveScale"
   | "pagAppliedLayers"
+  | "controlnetConditioningScale"
+  | "controlGuidanceStart"
+  | "controlGuidanceEnd"
 >;
 
 /** A picture's origin. */
@@ -97,6 +100,9 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
     ["pag_scale", perturbs ? `${origin.pagScale}` : undefined],
     ["pag_adaptive_scale", perturbs && origin.pagAdaptiveScale ? `${origin.pagAdaptiveScale}` : undefined],
     ["pag_applied_layers", perturbs ? origin.pagAppliedLayers?.toString() : undefined],
+    ["controlnet_conditioning_scale", origin.controlnetConditioningScale?.toString()],
+    ["control_guidance_start", origin.controlGuidanceStart?.toString()],
+    ["control_guidance_end", origin.controlGuidanceEnd?.toString()],
     ["Software", "pixart-webgpu"],
   ];
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
@@ -105,7 +111,7 @@ export function pictureMetadata(origin: PictureOrigin): Record<string, string> {
 /** Writes into each picture of a call how it was made. */
 export function describeImages(
   images: readonly Image[],
-  { prompt, options, size, strength, seed }: PictureCall,
+  { prompt, options, size, strength, control, seed }: PictureCall,
   { scheduler, transformer: { dtype }, ...origin }:
     & Pick<PipelineComponents, "scheduler" | "transformer">
     & Pick<PictureOrigin, "model" | "adapters">,
@@ -124,6 +130,7 @@ export function describeImages(
       prompt: pick(prompt, index),
       negativePrompt: pick(negativePrompt, index),
       strength,
+      controlnetConditioningScale: control?.conditioningScale,
       scheduler,
       dtype,
       model: origin.model,

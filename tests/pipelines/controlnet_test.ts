@@ -6,7 +6,7 @@ import { UsageError } from "../../src/errors.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { edgeImage } from "../../src/io/edge_image.ts";
 import { Image } from "../../src/io/image.ts";
-import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
+import { openSafetensors } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import type { GenerateOptions } from "../../src/pipelines/generate_options.ts";
@@ -19,10 +19,10 @@ import {
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
 import type { TextToImagePipeline } from "../../src/pipelines/text_to_image.ts";
 import { device } from "../_device.ts";
-import { numbers, relativeL2 } from "../_reference.ts";
+import { relativeL2 } from "../_reference.ts";
 import { golden, temporaryFolder } from "../_weights.ts";
+import { COPIES, writeControlNet } from "./_controlnet.ts";
 
-const COPIES = 3;
 const APPLE = "a red apple on a blue background", CACTUS = "a cactus on pink";
 const CALL = {
   seed: 0,
@@ -34,37 +34,10 @@ const CALL = {
   outputType: "latent",
 } as const;
 
-/** The copies of the checkpoint's first blocks with projections that are not zero. */
-async function controlTensors(): Promise<Record<string, TensorData>> {
-  using source = await openSafetensors(`${DEFAULT_MODEL}/transformer/diffusion_pytorch_model.safetensors`);
-  const tensors: Record<string, TensorData> = {};
-  for (const name of source.names()) {
-    const [, block, rest] = /^transformer_blocks\.([0-2])\.(.*)$/.exec(name) ?? [];
-    if (block === undefined) continue;
-    const { shape } = source.info(name);
-    tensors[`controlnet_blocks.${block}.transformer_block.${rest}`] = {
-      dtype: "F32",
-      shape,
-      data: await readFloats(source, name),
-    };
-  }
-  const width = 192;
-  const projection = (name: string, seed: number) => {
-    const weight = numbers(width * width, seed, 0.02), bias = numbers(width, seed + 1, 0.02);
-    tensors[`controlnet_blocks.${name}.weight`] = { dtype: "F32", shape: [width, width], data: weight };
-    tensors[`controlnet_blocks.${name}.bias`] = { dtype: "F32", shape: [width], data: bias };
-  };
-  projection("0.before_proj", 11);
-  for (let i = 0; i < COPIES; i++) projection(`${i}.after_proj`, 21 + 2 * i);
-  return tensors;
-}
-
-/** A pipeline with that ControlNet, loaded from its file. */
+/** A pipeline with the ControlNet that the recorded runs had, loaded from a file. */
 async function load<P>(loading: (controlnet: string) => Promise<P>): Promise<P> {
   using folder = temporaryFolder();
-  const file = `${folder.path}/controlnet.safetensors`;
-  await Deno.writeFile(file, encodeSafetensors(await controlTensors()));
-  return await loading(file);
+  return await loading(await writeControlNet(folder.path));
 }
 
 const pipe = await load((controlnet) =>

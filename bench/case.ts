@@ -19,6 +19,8 @@ export const WEIGHT_DTYPES: Readonly<Partial<Record<WeightDType, number>>> = { f
 export interface Opened extends Disposable {
   /** The kernel or set of kernels that this device gets. */
   variant: string;
+  /** Relative L2 error that this variant may have, where that is more than the case's. */
+  tolerance?: number;
   /** Records it once; the result lies in the recorder's scope. */
   record(rec: Recorder): Tensor;
 }
@@ -54,7 +56,6 @@ export interface Case {
   quick?: boolean;
   /** Whether a software device takes too long for it unless it is asked for by its size. */
   large?: boolean;
-  /** The units of the model that `op` does at once, where rows are about one: blocks of T5. */
   open(device: Device): Promise<Opened>;
   /** What the result must be, by plain loops; without it the portable kernels are the reference. */
   expected?(): Sample;

@@ -9,15 +9,15 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Describes the machine. */
 export function describeMachine(device: Device): Machine {
-  const { vendor, architecture, isFallbackAdapter } = device.adapter.info;
+  const { vendor, architecture } = device.adapter.info;
   const driver = driverOf(device.description, findVulkan()?.drivers ?? []);
   return {
     device: device.description,
     vendor,
     architecture,
     backend: device.entry.backend,
-    driver: driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : "",
-    software: isFallbackAdapter || /llvmpipe|swiftshader/i.test(device.description),
+    driver: nvidiaDriver(vendor) ?? (driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : ""),
+    software: device.software,
     features: [...device.features].filter((name) => /subgroup|f16|timestamp/.test(name)).sort(),
     subgroupSize: device.subgroupSize,
     os: `${Deno.build.os} ${Deno.build.arch}`,
@@ -33,6 +33,18 @@ const readText = (path: string): string | undefined => {
     return undefined;
   }
 };
+
+/** The version that NVIDIA's tool tells; Deno keeps /proc to itself. */
+function nvidiaDriver(vendor: string): string | undefined {
+  if (!/nvidia|^4318$/i.test(vendor)) return undefined;
+  try {
+    const args = ["--query-gpu=driver_version", "--format=csv,noheader"];
+    const { stdout } = new Deno.Command("nvidia-smi", { args, stderr: "null" }).outputSync();
+    return `NVIDIA ${new TextDecoder().decode(stdout).trim().split("\n")[0]}`;
+  } catch {
+    return "NVIDIA";
+  }
+}
 
 /** The commit that is checked out, in seven digits; PIXART_COMMIT says it where the history is not there. */
 export function commit(): string {

@@ -18,6 +18,7 @@ interface BenchFlags {
   peers?: true | string;
   backend?: Backend;
   limit?: number;
+  pytorch?: string;
   out?: string;
   plot?: string;
   debug?: boolean;
@@ -49,13 +50,14 @@ function peersOf(given: BenchFlags["peers"]): readonly string[] {
 async function bench(words: readonly string[], flags: BenchFlags, output: Output): Promise<number> {
   const { quick, backend, limit, out, plot } = flags;
   const peers = peersOf(flags.peers);
+  const pytorch = flags.pytorch ? JSON.parse(await Deno.readTextFile(flags.pytorch)) : undefined;
   const save = async (report: Report) => {
     if (out) await Deno.writeTextFile(out, JSON.stringify(report, null, 1) + "\n");
     if (plot) await Deno.writeTextFile(plot, plotReport(report));
   };
   const report = await cancellable("bench", (signal) => {
     const log = (line: string) => output.log(line);
-    return runBench(words, { quick, backend, limit, peers, signal, log, onProgress: save });
+    return runBench(words, { quick, backend, limit, peers, pytorch, signal, log, onProgress: save });
   });
   await save(report);
   output.print(formatReport(report));
@@ -72,6 +74,7 @@ export async function runBenchCommand(args: readonly string[]): Promise<number> 
     .argument("[words...]", "what to measure")
     .option("--quick", "the few cases that are measured in a minute")
     .option("--peers [names]", `race other libraries at the same work: ${PEERS.join(", ")}; all when not named`)
+    .option("--pytorch <file>", "lay beside what bench/peers/pytorch.py --json wrote on this machine")
     .addOption(new Option("--backend <name>", "which WebGPU").choices(["deno", "dawn", "auto"]))
     .option("--limit <seconds>", "begin nothing new after that time", seconds)
     .option("--out <file>", "write the JSON document there, also on the way")
@@ -89,7 +92,9 @@ export async function runBenchCommand(args: readonly string[]): Promise<number> 
       return EXIT.ok;
     }
     const told = error instanceof CommanderError
-      ? tellError(new UsageError(`Cannot run bench as its arguments must be valid: ${error.message.replace(/^error: /, "")}`))
+      ? tellError(
+        new UsageError(`Cannot run bench as its arguments must be valid: ${error.message.replace(/^error: /, "")}`),
+      )
       : tellError(error);
     output.log(told.message);
     if (args.includes("--debug")) console.error(error);

@@ -97,6 +97,26 @@ export interface FirstPicture {
   note: string;
 }
 
+/** A picture with networks of the real extents, guidance included, from the prompt to pixels on the host. */
+export interface WholePicture {
+  /** Pixels of a side. */
+  size: number;
+  steps: number;
+  /** Whether T5-XXL took part; else its embeddings were given. */
+  textEncoder: boolean;
+  /** With kernels still to be compiled, and again. */
+  firstMs: number;
+  againMs: number;
+}
+
+/** What PyTorch said of itself where it ran alone on the same machine. */
+export interface PyTorchRun {
+  torch: string;
+  device: string;
+  /** Operations a second of products of square matrices by their precision, bytes a second of a copy, and the side of the matrices. */
+  ceilings: Record<string, number>;
+}
+
 /** One run. */
 export interface Report {
   schema: typeof SCHEMA;
@@ -111,6 +131,8 @@ export interface Report {
   ceilings: Ceilings;
   host: HostCost;
   firstPicture?: FirstPicture;
+  wholePicture?: WholePicture;
+  pytorch?: PyTorchRun;
   rows: Row[];
   /** What was asked for and left out, and why. */
   skipped: string[];

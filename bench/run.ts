@@ -14,18 +14,19 @@ import { dispatchCost } from "./host.ts";
 import { commit, describeMachine } from "./machine.ts";
 import { race, type Raced } from "./peers/race.ts";
 import { firstPicture } from "./picture.ts";
-import { type Ceilings, type Report, type Row, SCHEMA } from "./report.ts";
+import { type Ceilings, type PyTorchRun, type Report, type Row, SCHEMA } from "./report.ts";
 import { select } from "./selection.ts";
 import { rowLine } from "./table.ts";
+import { wholePicture } from "./whole_picture.ts";
 
 /** Everything that can be measured. */
 export const ALL_CASES: readonly Case[] = [
+  ...networkCases,
+  ...blockCases,
   ...matmulCases,
   ...attentionCases,
   ...conv2dCases,
   ...normCases,
-  ...blockCases,
-  ...networkCases,
 ];
 
 /** How to run. */
@@ -34,6 +35,8 @@ export interface BenchOptions {
   backend?: "deno" | "dawn" | "auto";
   /** The peers to race; none when left out. */
   peers?: readonly string[];
+  /** What PyTorch measured alone on this machine, to be laid beside: the document of `peers/pytorch.py`. */
+  pytorch?: PyTorchRun & { rows: Row[] };
   /** Seconds after which nothing new begins. */
   limit?: number;
   signal: AbortSignal;
@@ -59,6 +62,8 @@ async function emptyReport(words: readonly string[], device: Device, signal: Abo
   };
 }
 
+const isLarge = ({ words }: Case) => words.length === 0 || words.some((word) => word === "1024" || word === "t5");
+
 /** Ceilings are the better of before and after: other work may have disturbed either. Shares follow. */
 function refine(report: Report, again: Ceilings): void {
   const { ceilings, rows } = report;
@@ -76,7 +81,7 @@ function refine(report: Report, again: Ceilings): void {
  */
 export async function runBench(
   words: readonly string[],
-  { quick, backend, peers = [], limit = Infinity, signal, log, onProgress = () => {} }: BenchOptions,
+  { quick, backend, peers = [], pytorch, limit = Infinity, signal, log, onProgress = () => {} }: BenchOptions,
 ): Promise<Report> {
   select(ALL_CASES, words, { quick }); // bad words are told before anything is opened
   const start = performance.now();
@@ -86,6 +91,8 @@ export async function runBench(
   const report = await emptyReport(words, chosen, signal);
   const { machine, ceilings } = report;
   const { cases, picture, tooLarge } = select(ALL_CASES, words, { quick, software: machine.software });
+  // A GPU's time goes to what fills it.
+  const ordered = machine.software ? cases : [...cases.filter(isLarge), ...cases.filter((each) => !isLarge(each))];
   log(`${machine.device} through ${machine.backend}: ${cases.length} cases`);
   const add = (row: Row) => {
     report.rows.push(row);
@@ -93,7 +100,7 @@ export async function runBench(
   };
   if (picture) report.host.dispatchUs = await dispatchCost(chosen, signal);
   const raced: Raced[] = [], late: Case[] = [];
-  for (const each of cases) {
+  for (const each of ordered) {
     if (elapsed() > limit) {
       late.push(each);
       continue;
@@ -110,8 +117,15 @@ export async function runBench(
     await onProgress(report);
   }
   if (raced.length > 0) await race(raced, { peers, report, signal, log, onRow: add });
+  if (pytorch) {
+    const { rows, torch, device, ceilings } = pytorch;
+    const measured = (row: Row) => report.rows.some(({ op, shape }) => op === row.op && shape === row.shape);
+    report.pytorch = { torch, device, ceilings };
+    report.rows.push(...rows.filter(measured));
+  }
   refine(report, await measureCeilings(chosen, signal));
   if (picture && elapsed() < limit) report.firstPicture = await firstPicture(machine.backend, signal);
+  if (picture && elapsed() < limit) report.wholePicture = await wholePicture(chosen, signal);
   for (const [why, left] of [["too much for a CPU unless its size is named", tooLarge], ["no time", late]] as const) {
     if (left.length > 0) {
       report.skipped.push(`${why}: ${[...new Set(left.map(({ op, shape }) => `${op} ${shape}`))].join(", ")}`);

@@ -76,7 +76,7 @@ function head({ machine, ceilings, date, commit, seconds, load }: Report): strin
   ];
 }
 
-function tail({ host, firstPicture, skipped }: Report): string[] {
+function tail({ host, firstPicture, wholePicture, skipped }: Report): string[] {
   const told: string[] = [];
   if (host.dispatchUs !== undefined) told.push(`host: ${host.dispatchUs.toFixed(1)} us a dispatch`);
   for (const { shape, recordMs, stepMs, dispatches } of host.steps) {
@@ -90,6 +90,13 @@ function tail({ host, firstPicture, skipped }: Report): string[] {
   if (firstPicture) {
     const { coldMs, warmMs, note } = firstPicture;
     told.push(`first picture (${note}): ${formatMs(coldMs)} with empty caches, ${formatMs(warmMs)} after that`);
+  }
+  if (wholePicture) {
+    const { size, steps, textEncoder, firstMs, againMs } = wholePicture;
+    const networks = textEncoder ? "T5-XXL, Σ XL/2 and VAE" : "Σ XL/2 and VAE";
+    told.push(
+      `a picture of ${size} px in ${steps} steps (${networks}): ${formatMs(againMs)}, the first ${formatMs(firstMs)}`,
+    );
   }
   return [...told, ...skipped.map((line) => `left out: ${line}`)];
 }

@@ -5,14 +5,16 @@ import assert from "node:assert/strict";
 /** Numbers in -1..1 that are the same in every run. */
 export function numbers(count: number, seed = 1, scale = 1): Float32Array {
   let state = (seed * 2654435761) >>> 0 || 1;
-  return Float32Array.from({ length: count }, () => {
+  const result = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
     state ^= state << 13;
     state >>>= 0;
     state ^= state >>> 17;
     state ^= state << 5;
     state >>>= 0;
-    return (state / 2147483648 - 1) * scale;
-  });
+    result[i] = (state / 2147483648 - 1) * scale;
+  }
+  return result;
 }
 
 /** Relative L2 distance of `actual` from `expected`. */

@@ -41,6 +41,9 @@ const SHAPES: Shape[] = [
   vae(16384, "1024"),
 ];
 
+/** What kernels that multiply in halves may be off by. */
+const HALVES_TOLERANCE = 5e-3;
+
 /** Inputs of a shape; queries and keys a little large, so that the softmax is not flat. */
 function inputs({ heads, headWidth, queries, keys, masked, biased }: Shape) {
   const C = heads * headWidth;
@@ -103,8 +106,10 @@ function attentionCase(shape: Shape): Case {
       const M = mask && device.upload(mask, [1, keys]);
       const B = bias && device.upload(bias, [heads, queries + keys - 1]);
       const owned = [Q.tensor, K.tensor, V.tensor, M, B].filter((tensor) => tensor !== undefined);
+      const variant = prefersRows(device, heads === 1, headWidth) ? "rows" : attentionVariant(device, headWidth).name;
       return Promise.resolve({
-        variant: prefersRows(device, heads === 1, headWidth) ? "rows" : attentionVariant(device, headWidth).name,
+        variant,
+        tolerance: /matrix|f16/.test(variant) ? HALVES_TOLERANCE : undefined,
         record: (rec) =>
           attention(rec, Q, K, V, {
             ...{ batch: 1, heads, headWidth, queries, keys, scale: headWidth ** -0.5 },

@@ -59,7 +59,7 @@ function matmulCase({ what, M, K, N, words, peers, quick }: Shape, dtype: Weight
       await parameters.load(source);
       const x = device.upload(input(), [M, K]);
       return {
-        variant: matmulVariant(device, M, K).name,
+        variant: matmulVariant(device, M, K, { columns: N, dtype }).name,
         record: (rec) => linear.forward(rec, x),
         [Symbol.dispose]: disposing(parameters, x),
       };

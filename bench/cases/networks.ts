@@ -1,30 +1,19 @@
 // Whole networks with random weights of the released extents: one guided step of the transformer, blocks of T5-XXL, the VAE's decoder.
 
-import { autoencoderTensors, t5Tensors, transformerTensors } from "../../src/checkpoints/random_tensors.ts";
-import { RandomWeights } from "../../src/checkpoints/random_weights.ts";
-import { realModel } from "../../src/checkpoints/real_models.ts";
-import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
-import { T5EncoderModel } from "../../src/text/t5_encoder.ts";
-import { parseT5Config } from "../../src/text/t5_config.ts";
-import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
-import { type AutoencoderConfig, parseAutoencoderConfig } from "../../src/vae/config.ts";
+import type { AutoencoderConfig } from "../../src/vae/config.ts";
 import { numbers } from "../../tests/_reference.ts";
 import type { Case } from "../case.ts";
 import { blockFlops, CAPTION } from "./block.ts";
-
-const bytesOf = (tensors: readonly { shape: readonly number[] }[], each: number) =>
-  tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, each), 0);
+import { autoencoder, textEncoder, transformer } from "./random_networks.ts";
 
 /** What stands for a network's kernels, which are many. */
-const variantOf = (device: Device) => device.subgroupSize === 8 ? "wide" : "chosen";
+const variantOf = (device: Device) => device.software && device.subgroupSize === 8 ? "wide" : "chosen";
 
 /** One step with guidance: two samples in one batch; caption and times were encoded before, once a picture. */
 function stepCase(size: number): Case {
-  const { transformer: config } = realModel(`sigma-${size}`);
-  if (!config) throw new Error(`sigma-${size} is no transformer`);
-  const tensors = transformerTensors(config);
+  const { config, bytes, open } = transformer(size);
   const side = size / 8, tokens = (side / 2) ** 2;
   return {
     op: "step",
@@ -32,12 +21,11 @@ function stepCase(size: number): Case {
     dtype: "f16",
     words: [String(size)],
     flops: 2 * config.numLayers * blockFlops(tokens, false),
-    bytes: bytesOf(tensors, 2),
+    bytes,
     tolerance: 2e-2,
     large: size > 256,
     async open(device) {
-      using source = new RandomWeights("a random transformer", tensors, 1, "F16");
-      const model = await PixArtTransformer2DModel.fromWeights(device, config, source, { dtype: "f16" });
+      const model = await open(device);
       const embeds = device.upload(numbers(2 * CAPTION * 4096, 1, 0.1), [2, CAPTION, 4096]);
       const latents = device.upload(numbers(4 * side * side, 2, 1.7), [1, 4, side, side]);
       const kept = device.arena.scope();
@@ -60,24 +48,20 @@ function stepCase(size: number): Case {
   };
 }
 
-/** Some of the 24 blocks, whose weights are more than any cache holds; all blocks are alike. */
+/** Blocks of T5-XXL; one has more weights than most caches hold. */
 function t5Case(blocks: number): Case {
-  const { json } = realModel("t5-xxl");
-  const config = { ...parseT5Config({ ...json, vocab_size: 512 }), numLayers: blocks };
-  const tensors = t5Tensors(config);
-  const { dModel, dFf } = config;
+  const { config: { dModel, dFf }, bytes, open } = textEncoder(blocks, 512);
   return {
     op: "t5",
     shape: `XXL, ${blocks} of 24 blocks, ${CAPTION} tokens`,
     dtype: "f16",
     words: [],
     flops: blocks * (2 * CAPTION * dModel * (4 * dModel + 3 * dFf) + 4 * CAPTION * CAPTION * dModel),
-    bytes: bytesOf(tensors, 2),
+    bytes,
     tolerance: 1e-2,
     large: blocks > 1,
     async open(device) {
-      const source = new RandomWeights("a random T5", tensors, 1, "F16");
-      const model = await T5EncoderModel.fromWeights(device, config, source, { dtype: "f16" });
+      const model = await open(device);
       const ids = Array.from({ length: CAPTION }, (_, i) => (i * 37) % 512);
       const rows = await model.embeddingRows(ids);
       const mask = ids.map((_, i) => i < 120 ? 1 : 0);
@@ -113,9 +97,7 @@ function decodeFlops(config: AutoencoderConfig, side: number): number {
 }
 
 function vaeCase(size: number): Case {
-  const { json } = realModel("sdxl-vae");
-  const config = parseAutoencoderConfig(json);
-  const tensors = autoencoderTensors(config);
+  const { config, bytes, open } = autoencoder();
   const side = size / 8;
   return {
     op: "vae",
@@ -123,12 +105,11 @@ function vaeCase(size: number): Case {
     dtype: "f16",
     words: [String(size)],
     flops: decodeFlops(config, side),
-    bytes: bytesOf(tensors.filter(({ name }) => name.startsWith("decoder.")), 2) + 4 * 3 * size * size,
+    bytes: bytes + 4 * 3 * size * size,
     tolerance: 1e-2,
     large: size > 256,
     async open(device) {
-      using source = new RandomWeights("a random autoencoder", tensors, 1, "F16");
-      const model = await AutoencoderKL.fromWeights(device, config, source, { dtype: "f16" });
+      const model = await open(device);
       const latents = device.upload(numbers(4 * side * side, 1, 1.7), [1, 4, side, side]);
       const { tiling } = model.cutFor(1, size, size);
       return {
@@ -147,6 +128,6 @@ function vaeCase(size: number): Case {
 /** All of them. */
 export const networkCases: readonly Case[] = [
   ...[256, 512, 1024].map(stepCase),
-  ...[1, 4].map(t5Case),
+  ...[1, 24].map(t5Case),
   ...[256, 512, 1024].map(vaeCase),
 ];

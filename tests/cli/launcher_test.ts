@@ -137,6 +137,16 @@ Deno.test("pixart hands `test` to the runner of the suite", () => {
   assert.match(out.at(-4) ?? "", /app\/tests\/_run\.ts$/);
 });
 
+Deno.test("pixart hands `bench` to the bench, which may start peers and write its files", () => {
+  using machine = makeMachine({ ...VULKAN, ...PERSON, deno: DENO("2.9.6") });
+  const { out } = machine.run(["bench", "matmul", "--peers"]);
+  assert.deepEqual(out.slice(-2), ["matmul", "--peers"]);
+  assert.match(out.at(-3) ?? "", /app\/bench\/main\.ts$/);
+  const granted = ["run", "write", "ffi", "net"].map((name) => permission(out, name));
+  assert.deepEqual(granted, ["", "", undefined, undefined]);
+  assert.equal(permission(machine.run(["bench", "--backend", "dawn"]).out, "ffi"), "");
+});
+
 Deno.test("pixart freezes the lock file in CI only", () => {
   using machine = makeMachine({ ...VULKAN, ...PERSON, deno: DENO("2.9.6") });
   Deno.writeTextFileSync(`${machine.folder}/app/deno.lock`, "{}");

@@ -34,7 +34,7 @@ export const UNGUIDED: Guidance = { captions: ["prompt"], factors: () => [] };
  * @param scale How far; at 1 the negative is without effect.
  * @example
  * ```ts
- * import { classifierFree } from "./src/pipelines/guidance.ts";
+ * import { classifierFree } from "./guidance.ts";
  * console.assert(classifierFree(4.5).captions.join() === "negative,prompt");
  * ```
  */

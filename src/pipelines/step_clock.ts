@@ -13,7 +13,7 @@ export class StepClock {
    * @returns Seconds; nothing before a step is done.
    * @example
    * ```ts
-   * import { StepClock } from "./src/pipelines/step_clock.ts";
+   * import { StepClock } from "./step_clock.ts";
    * const clock = new StepClock();
    * console.assert(clock.left(0, 10) === undefined && clock.left(1, 10)! >= 0);
    * ```

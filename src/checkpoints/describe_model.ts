@@ -45,6 +45,9 @@ export interface ModelDescription {
 
 const ADAPTER = /\.(lora_[AB]|lora_(down|up)|lora\.(down|up)|lora_magnitude_vector|hada_w1_a|lokr_w1)(\.|$)/;
 
+/** One for each block that a ControlNet copies, in either layout; the original's file may have the base network, too. */
+const CONTROL = /(^|\.)controlnet(_blocks)?\.\d+\.after_proj\.weight$/;
+
 function tensorsOf(source: WeightSource): TensorDescription[] {
   return source.names().map((name) => {
     const { dtype, shape, byteLength } = source.info(name);
@@ -91,17 +94,22 @@ async function describeOne(address: string, options: OpenModelOptions): Promise<
   for (const { dtype, bytes } of tensors) dtypes[dtype] = (dtypes[dtype] ?? 0) + bytes;
   const kinds = kindsOf(files);
   const isAdapter = tensors.some(({ name }) => ADAPTER.test(name));
+  const copies = tensors.filter(({ name }) => CONTROL.test(name));
+  const classes = [
+    ...kinds.map((kind) => CLASS_OF[kind]),
+    ...(copies.length > 0 ? ["PixArtControlNetAdapterModel"] : []),
+  ];
   const description: ModelDescription = {
     path: address,
-    model: isAdapter ? "adapter" : kinds.map((kind) => CLASS_OF[kind]).join(" and ") || "unknown",
-    about: "",
+    model: isAdapter ? "adapter" : classes.join(" and ") || "unknown",
+    about: copies.length > 0 ? `${copies.length} copied blocks of width ${copies[0].shape[0]}` : "",
     parameters: tensors.reduce((sum, { shape }) => sum + countOf(shape), 0),
     bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
     dtypes,
     metadata: { ...source.metadata },
     tensors,
   };
-  if (isAdapter || kinds.length !== 1) return description;
+  if (isAdapter || kinds.length !== 1 || copies.length > 0) return description;
   try {
     using model = await openModel(address, { ...options, component: kinds[0] });
     const { json: config, isGuessed } = model;

@@ -1,5 +1,6 @@
 // packQuantized: floats of a checkpoint to small integers in blocks, on the GPU.
 
+import checkpointFloats from "../../shaders/checkpoint_floats.wgsl" with { type: "text" };
 import halfBits from "../../shaders/half_bits.wgsl" with { type: "text" };
 import source from "../../shaders/pack_quantized.wgsl" with { type: "text" };
 import values from "../../shaders/pack_values.wgsl" with { type: "text" };
@@ -9,7 +10,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { BlockWeight } from "./block_weight.ts";
 import { type FiniteCheck, type SourceDType, SOURCES, uncheckedIn } from "./pack_weight.ts";
 
-const KERNEL = { name: "pack_quantized", source, shared: [halfBits, values] };
+const KERNEL = { name: "pack_quantized", source, shared: [checkpointFloats, halfBits, values] };
 
 /** Which rows of a weight are given, and where they go. */
 export interface PackQuantizedOptions {
@@ -52,18 +53,20 @@ export function packQuantized(rec: Recorder, raw: Tensor, options: PackQuantized
     throw new ShapeError(`Cannot pack ${what} as they must lie in ${words} words: ${raw}`);
   }
   checkBlockColumns(what, rows, out, columnOffset);
-  rec.dispatch(rec.device.kernel(KERNEL, { SOURCE: SOURCES[sourceDType], BITS: dtype === "int8" ? 8 : 4 }), {
-    bindings: [raw, out.values, out.scales, check.flags],
-    params: {
-      rows,
-      depth,
-      block_length: blockLength,
-      columns4: columns / 4,
-      offset: columnOffset,
-      with_minimum: hasMinimum ? 1 : 0,
-      tensor: check.index,
+  rec.dispatch(
+    rec.device.kernel(KERNEL, { SOURCE: SOURCES[sourceDType], BITS: dtype === "int8" ? 8 : 4, BLOCK: blockLength }),
+    {
+      bindings: [raw, out.values, out.scales, check.flags],
+      params: {
+        rows,
+        depth,
+        columns4: columns / 4,
+        offset: columnOffset,
+        with_minimum: hasMinimum ? 1 : 0,
+        tensor: check.index,
+      },
+      groups: [Math.ceil(rows / 32), Math.ceil(depth / blockLength / 8)],
     },
-    groups: [Math.ceil(rows / 32), Math.ceil(depth / blockLength / 8)],
-  });
+  );
   return out;
 }

@@ -1,12 +1,15 @@
 // packWeight: bytes of a checkpoint to the layout that the matmul and convolution kernels read, on the GPU.
 
+import checkpointFloats from "../../shaders/checkpoint_floats.wgsl" with { type: "text" };
 import halfBits from "../../shaders/half_bits.wgsl" with { type: "text" };
 import source from "../../shaders/pack_weight.wgsl" with { type: "text" };
+import wideSource from "../../shaders/pack_weight_wide.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
 const KERNEL = { name: "pack_weight", source, shared: [halfBits] };
+const WIDE = { name: "pack_weight_wide", source: wideSource, shared: [checkpointFloats, halfBits] };
 
 /** Types of floats that weights have in checkpoints, as the kernels number them. */
 export const SOURCES = { f32: 0, f16: 1, bf16: 2 } as const;
@@ -65,9 +68,18 @@ export function packWeight(rec: Recorder, raw: Tensor, options: PackWeightOption
       `Cannot pack ${what} at column ${columnOffset} as the result must be [${k}, a multiple of 4 that holds them]: ${out}`,
     );
   }
+  const constants = { SOURCE: SOURCES[sourceDType], TO_HALF: out.dtype === "f16" };
+  if (taps === 1 && inFeatures % 4 === 0 && columnOffset % 4 === 0) {
+    rec.dispatch(rec.device.kernel(WIDE, constants), {
+      bindings: [raw, out, check.flags],
+      params: { rows, depth: k, columns4: out.shape[1] / 4, offset: columnOffset, tensor: check.index },
+      groups: [Math.ceil(rows / 32), Math.ceil(k / 32)],
+    });
+    return out;
+  }
   const first = Math.floor(columnOffset / 4);
   const end = Math.ceil((columnOffset + rows) / 4);
-  rec.dispatch(rec.device.kernel(KERNEL, { SOURCE: SOURCES[sourceDType], TO_HALF: out.dtype === "f16" }), {
+  rec.dispatch(rec.device.kernel(KERNEL, constants), {
     bindings: [raw, out, check.flags],
     params: { rows, in_features: inFeatures, taps, columns: out.shape[1], offset: columnOffset, tensor: check.index },
     groups: [Math.ceil((end - first) / 8), Math.ceil(k / 8)],

@@ -110,16 +110,19 @@ Deno.test("packWeight() transposes rows of every type at friendly and ragged sha
 
 Deno.test("packWeight() makes one weight of slices of rows and of several weights side by side", async () => {
   for (const to of ["f32", "f16"] as const) {
-    // 4 + 3 rows of one weight, then 6 of the next, which begins in the middle of a group of four columns.
-    const layout = { from: "f16" as const, to, inFeatures: 5, taps: 3, columns: 16 };
-    const elements = sample(13 * 15, "f16");
-    const cut = (start: number, end: number) => elements.slice(start * 15, end * 15);
-    const actual = await pack([
-      { elements: cut(0, 4), rows: 4, columnOffset: 0 },
-      { elements: cut(4, 7), rows: 3, columnOffset: 4 },
-      { elements: cut(7, 13), rows: 6, columnOffset: 7 },
-    ], layout);
-    assert.deepEqual(actual, expected(elements, layout));
+    for (const [inFeatures, taps] of [[5, 3], [36, 1]]) {
+      // 4 + 3 rows of one weight, then 6 of the next, which begins in the middle of a group of four columns.
+      const layout = { from: "f16" as const, to, inFeatures, taps, columns: 16 };
+      const length = inFeatures * taps;
+      const elements = sample(13 * length, "f16");
+      const cut = (start: number, end: number) => elements.slice(start * length, end * length);
+      const actual = await pack([
+        { elements: cut(0, 4), rows: 4, columnOffset: 0 },
+        { elements: cut(4, 7), rows: 3, columnOffset: 4 },
+        { elements: cut(7, 13), rows: 6, columnOffset: 7 },
+      ], layout);
+      assert.deepEqual(actual, expected(elements, layout));
+    }
   }
 });
 

@@ -6,6 +6,7 @@ import { UsageError } from "../errors.ts";
 import { exists } from "../io/byte_source.ts";
 import { loadImage } from "../io/load_image.ts";
 import { cancellable } from "./cancel.ts";
+import { asDistilled } from "./distilled.ts";
 import { ContactSheet } from "./contact_sheet.ts";
 import { checkControlFlags } from "./controlnet_options.ts";
 import { locateModel, type ModelFlags, openPipeline } from "./open_pipeline.ts";
@@ -28,6 +29,8 @@ export interface GenerateFlags extends PictureFlags, FileFlags, ModelFlags {
   grid?: string;
   /** Where the picture under way is shown. */
   preview?: string;
+  /** How the model was distilled. */
+  distilled?: string;
 }
 
 /** What holds for a whole run. */
@@ -128,7 +131,7 @@ export async function generate(
   output: Output,
 ): Promise<number> {
   const started = performance.now();
-  const { jobs, flags } = await settle(prompt, asked, given);
+  const { jobs, flags } = await settle(prompt, asDistilled(asked, given), given);
   for (const job of jobs) checkControlFlags(job.flags, flags.controlnet !== undefined);
   await checkFiles(flags);
   return await cancellable("generate", (signal) => run({ jobs, flags }, { started, signal, output }));

@@ -38,3 +38,11 @@ export function heightToWidth(text: string): [height: number, width: number] {
   }
   return [Number(height), Number(width)];
 }
+
+/** Whole numbers from 0 on, with commas between. */
+export function numberList(text: string): number[] {
+  if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(text)) {
+    throw new InvalidArgumentError("It must be whole numbers, such as 999,499.");
+  }
+  return text.split(",").map(Number);
+}

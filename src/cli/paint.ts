@@ -80,6 +80,7 @@ export async function paint(
     image: await picture(flags.image),
     maskImage: await picture(flags.mask),
     strength: flags.strength,
+    timesteps: flags.timesteps,
     eta: flags.eta,
     guidanceVariant: flags.originalGuidance ? "original" : undefined,
     pagScale: flags.pagScale,

@@ -4,7 +4,7 @@
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
 import { type Command, Option } from "npm:commander@15.1.0";
 import { addControlOptions, type ControlFlags } from "./controlnet_options.ts";
-import { finiteNumber, heightToWidth, wholeNumber } from "./option_numbers.ts";
+import { finiteNumber, heightToWidth, numberList, wholeNumber } from "./option_numbers.ts";
 import { schedulerNames } from "./schedulers.ts";
 
 /** What can be said of one picture, by long names. */
@@ -19,6 +19,7 @@ export interface PictureFlags extends ControlFlags {
   hw?: [height: number, width: number];
   numImages: number;
   scheduler?: string;
+  timesteps?: number[];
   maxSequenceLength?: number;
   promptWeighting?: boolean;
   cleanCaption: boolean;
@@ -63,6 +64,7 @@ export function addPictureOptions(command: Command): Command {
     )
     .option("--num-images <n>", "pictures, made as one batch", positive, 1)
     .option("--scheduler <name>", `the checkpoint's own when not given; one of ${schedulerNames().join(", ")}`)
+    .option("--timesteps <list>", "the times to ask the model at, in place of the scheduler's: 999,749,499", numberList)
     .option("--eta <x>", "fresh noise at each step, for schedulers that know it", finiteNumber(0, 1))
     .option("--original-guidance", "guide as the original repository does, not as diffusers does")
     .option("--pag-scale <x>", "perturbed-attention guidance, too; about 3", finiteNumber(0))

@@ -7,6 +7,7 @@ import packageJson from "../../deno.json" with { type: "json" };
 import { UsageError } from "../errors.ts";
 import { PRESETS } from "../pipelines/presets.ts";
 import { addCheckpointCommands } from "./checkpoint_commands.ts";
+import { DISTILLED } from "./distilled.ts";
 import type { DoctorFlags } from "./doctor_command.ts";
 import type { DownloadFlags } from "./download_command.ts";
 import type { GenerateFlags } from "./generate_command.ts";
@@ -71,6 +72,9 @@ function addGenerate(program: Command, run: Run): void {
       "a ControlNet of the model: a file, a folder, a URL, or a name of ./pixart download",
     )
     .option("--overwrite", "write over files that are there");
+  command.addOption(
+    new Option("--distilled <way>", "sample a model distilled so; when not given, as its name says").choices(DISTILLED),
+  );
   addCommon(command).action((prompt: string | undefined, flags: GenerateFlags) =>
     run(async (output) => {
       const { generate } = await import("./generate_command.ts");

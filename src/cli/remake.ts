@@ -75,6 +75,7 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     cleanCaption: metadata.clean_caption === undefined ? undefined : metadata.clean_caption === "true",
     binning: metadata.use_resolution_binning === undefined ? undefined : metadata.use_resolution_binning === "true",
     strength: number("strength"),
+    timesteps: metadata.timesteps?.split(",").map(Number),
     eta: number("eta"),
     originalGuidance: metadata.guidance_variant === "original" ? true : undefined,
     promptWeighting: metadata.prompt_weighting === "true" ? true : undefined,

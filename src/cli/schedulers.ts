@@ -84,6 +84,9 @@ export const SCHEDULERS: readonly SchedulerChoice[] = [
   ),
   choice("DDIMScheduler", ["DDIMScheduler", "ddim"], "DDIM, without noise"),
   choice("DDPMScheduler", ["DDPMScheduler", "ddpm"], "DDPM, with fresh noise at each step; needs many"),
+  choice("DDPMScheduler", ["dmd"], "one step to what the model takes for the clean sample, for models made by DMD", {
+    ...{ variance_type: "fixed_small", clip_sample: false, thresholding: false },
+  }),
   choice("EulerDiscreteScheduler", ["EulerDiscreteScheduler", "euler"], "Euler's method"),
   choice("EulerDiscreteScheduler", ["euler-karras"], "the same with the noise levels of Karras et al.", KARRAS),
   choice(

@@ -178,8 +178,6 @@ export async function startFromImages(
     const numbers = each.flatMap((mask) => [...toMask(mask, width, height, vae.scaleFactor)]);
     const mask = rec.upload(Float32Array.from(numbers), [each.length, h, w]);
     kept = { mask, clean, noise, levels: plan.levels.slice(1) };
-    // Without a step there is nothing to keep from.
-    if (plan.steps.length === 0) mixNoise(rec, latents, { ...kept, ...plan.levels[0] });
   }
   rec.submit();
   return { latents, kept };

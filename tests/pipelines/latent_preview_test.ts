@@ -2,10 +2,13 @@
 
 import assert from "node:assert/strict";
 import { UsageError } from "../../src/errors.ts";
+import { read } from "../../src/gpu/readback.ts";
 import type { Image } from "../../src/io/image.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import type { StepInfo } from "../../src/pipelines/generate_options.ts";
+import { classifierFree } from "../../src/pipelines/guidance.ts";
 import { leastSquares, previewLatents } from "../../src/pipelines/latent_preview.ts";
+import { NoiseSource } from "../../src/pipelines/noise_source.ts";
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
 import { StepClock } from "../../src/pipelines/step_clock.ts";
 import { schedulerFromConfig } from "../../src/schedulers/registry.ts";
@@ -56,6 +59,23 @@ Deno.test("preview() shows after the last step what the decoder paints, and grow
     assert.ok(likeness[7] > 0.75, `${name}: ${likeness}`);
     assert.ok(likeness[0] < likeness[4] && likeness[4] < likeness[7], `${name}: ${likeness}`);
   }
+});
+
+Deno.test("preview() takes latents as the model would, not by their noise", async () => {
+  const scheduler = schedulerFromConfig(pipe.components.scheduler.config, "EulerDiscreteScheduler");
+  const noise = new NoiseSource(0);
+  scheduler.setTimesteps(4);
+  using prompt = await pipe.encodePrompt(APPLE);
+  using latents = new PixArtSigmaPipeline({ ...pipe.components, scheduler }).prepareLatents(1, pipe.defaultSize, noise);
+  const options = { latents, prompt, plan: scheduler.plan(), guidance: classifierFree(4.5), noise };
+  let step = 0;
+  for await (const { preview } of pipe.denoise(options)) {
+    const scale = 1 / Math.sqrt(scheduler.sigmas[++step] ** 2 + 1);
+    using scaled = device.upload((await read(device, latents)).map((value) => value * scale), latents.shape);
+    const [image] = await preview(), [expected] = await previewLatents(device, pipe.components.vae!, scaled);
+    assert.ok(image.pixels.every((value, i) => Math.abs(value - expected.pixels[i]) <= 1), `step ${step}`);
+  }
+  assert.equal(step, 4);
 });
 
 Deno.test("previewLatents() knows the colours of the released VAEs", async () => {

@@ -4,8 +4,10 @@
 const CELL_DEPTH = 4u;
 
 struct Cell {
-  blocks: array<Block, 2>,
-  quads: array<Quad, 2>,
+  left_block: Block,
+  right_block: Block,
+  left: Quad,
+  right: Quad,
 }
 
 // Columns beyond the last are any others: they are multiplied, and left out in the end.
@@ -17,15 +19,17 @@ fn fetch_cell(k: u32, column: u32) -> Cell {
   let right = min(column / 4u + 1u, p.columns4 - 1u);
   let block = k / 4u / p.block_quads;
   return Cell(
-    array<Block, 2>(load_block(block, left), load_block(block, right)),
-    array<Quad, 2>(load_quad(k / 4u, left), load_quad(k / 4u, right)),
+    load_block(block, left),
+    load_block(block, right),
+    load_quad(k / 4u, left),
+    load_quad(k / 4u, right),
   );
 }
 
 // Eight halves of a row of the cell.
 fn cell_row(cell: Cell, row: u32) -> vec4<u32> {
-  let left = quad_weight(cell.blocks[0], cell.quads[0], row);
-  let right = quad_weight(cell.blocks[1], cell.quads[1], row);
+  let left = quad_weight(cell.left_block, cell.left, row);
+  let right = quad_weight(cell.right_block, cell.right, row);
   return vec4<u32>(
     pack2x16float(left.xy),
     pack2x16float(left.zw),

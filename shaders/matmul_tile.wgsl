@@ -1,47 +1,86 @@
 // matmul: y = x w, for GPUs without tensor cores: tiles of x and w in workgroup memory, a register tile for each lane.
 //   x [M, K] f32, K a multiple of 4   w [K, 4 * columns4]   ->   y [M, N]
-// 2 M K N FLOP. A workgroup of GROUP_X by GROUP_Y lanes owns TILE_M rows by TILE_N columns, a lane ROWS by 4 * COLUMNS4 of them. For
-// 4 steps of k it reads ROWS + 4 * COLUMNS4 vectors from workgroup memory and does 16 * ROWS * COLUMNS4 multiply-adds. Tiles are
-// fetched while those before are multiplied. Products and short sums are in Number4, which may be of halves; a tile's worth of k is
-// summed in it, and tiles in f32.
-// Bindings and the end: matmul_epilogue.wgsl.
-
-const_assert TILE_M % GROUP_Y == 0u && TILE_N % (4u * GROUP_X) == 0u && TILE_K % 4u == 0u;
+// 2 M K N FLOP. A lane owns 8 rows by 2 quads of columns, a workgroup of GROUP_X by GROUP_Y lanes 8 * GROUP_Y by 8 * GROUP_X. For 4
+// steps of k it reads 16 vectors from workgroup memory and does 256 multiply-adds. The next tiles are fetched while these are
+// multiplied. Products are in Number4, which may be of halves: then sums over TILE_K are, too, and the sum of those is in f32.
+// Compilers that guard loops and indices do not unroll them, and keep what a loop walks through in memory: so what should be in
+// registers has names. Bindings and the end: matmul_epilogue.wgsl.
 
 const BAND = 8u;
 const THREADS = GROUP_X * GROUP_Y;
-const ROWS = TILE_M / GROUP_Y;
-const COLUMNS4 = TILE_N / 4u / GROUP_X;
+const TILE_M = 8u * GROUP_Y;
+const TILE_N = 8u * GROUP_X;
 const QUADS = TILE_K / 4u;
-const A_STRIDE = QUADS + 1u;
-const B_STRIDE = TILE_N / 4u;
-const A_CELLS = TILE_M * QUADS;
-const B_CELLS = QUADS * B_STRIDE;
+const A_CELLS = TILE_M * QUADS; // of 4 k
+const B_CELLS = QUADS * 2u * GROUP_X; // of 4 k by 4 columns
 const A_TURNS = (A_CELLS + THREADS - 1u) / THREADS;
 const B_TURNS = (B_CELLS + THREADS - 1u) / THREADS;
 
+const_assert TILE_K % 4u == 0u && A_TURNS <= 4u && B_TURNS <= 2u;
+
 alias Input = vec4<f32>;
-alias Weights = array<Number4, 4>; // 4 steps of k by 4 columns
 
-var<workgroup> a_tile: array<Number4, TILE_M * A_STRIDE>;
-var<workgroup> b_tile: array<Number4, TILE_K * B_STRIDE>;
-
-fn input(row: u32, quad: u32) -> vec4<f32> {
-  if (quad * 4u >= p.depth) {
-    return vec4<f32>();
-  }
-  let value = x[min(row, p.rows - 1u) * (p.depth / 4u) + quad];
-  if (INPUT_SILU) {
-    return silu(value);
-  }
-  return value;
+// 4 steps of k of a quad of columns.
+struct Weights {
+  k0: Number4,
+  k1: Number4,
+  k2: Number4,
+  k3: Number4,
 }
 
-fn weights(quad: u32, column4: u32) -> Weights {
+// What a lane has of a row.
+struct Part {
+  left: Number4,
+  right: Number4,
+}
+
+struct Sum {
+  left: vec4<f32>,
+  right: vec4<f32>,
+}
+
+// Cells on their way to workgroup memory.
+struct Fetched {
+  a0: Number4,
+  a1: Number4,
+  a2: Number4,
+  a3: Number4,
+  b0: Weights,
+  b1: Weights,
+}
+
+// Where a lane works.
+struct Place {
+  row: u32,
+  column4: u32,
+  thread: u32,
+}
+
+// 8 rows lie together, and one more between them and the next keeps writers off each other's banks.
+var<workgroup> a_tile: array<array<array<Number4, 9>, QUADS>, GROUP_Y>;
+// A row has the left quads of all lanes, the next the right ones.
+var<workgroup> b_tile: array<array<array<Number4, GROUP_X>, 8>, QUADS>;
+
+fn input(place: Place, turn: u32, first_quad: u32) -> Number4 {
+  let cell = place.thread + turn * THREADS;
+  let quad = first_quad + cell % QUADS;
   if (quad * 4u >= p.depth) {
+    return Number4();
+  }
+  let value = x[min(place.row + cell / QUADS, p.rows - 1u) * (p.depth / 4u) + quad];
+  if (INPUT_SILU) {
+    return Number4(silu(value));
+  }
+  return Number4(value);
+}
+
+fn weights(place: Place, turn: u32, first_quad: u32) -> Weights {
+  let cell = place.thread + turn * THREADS;
+  let quad = first_quad + cell / (2u * GROUP_X);
+  if (quad * 4u >= p.depth || cell >= B_CELLS) {
     return Weights();
   }
-  let at = min(column4, p.columns4 - 1u);
+  let at = min(place.column4 + cell % (2u * GROUP_X), p.columns4 - 1u);
   let block = load_block(quad / p.block_quads, at);
   let four = load_quad(quad, at);
   return Weights(
@@ -52,62 +91,72 @@ fn weights(quad: u32, column4: u32) -> Weights {
   );
 }
 
-struct Fetched {
-  a: array<Number4, A_TURNS>,
-  b: array<Weights, B_TURNS>,
-}
-
-fn fetch(first_row: u32, first_column4: u32, first_quad: u32, thread: u32) -> Fetched {
-  var fetched: Fetched;
-  for (var i = 0u; i < A_TURNS; i++) {
-    let cell = thread + i * THREADS;
-    fetched.a[i] = Number4(input(first_row + cell / QUADS, first_quad + cell % QUADS));
+fn fetch(place: Place, first_quad: u32) -> Fetched {
+  var fetched = Fetched();
+  fetched.a0 = input(place, 0u, first_quad);
+  if (A_TURNS > 1u) {
+    fetched.a1 = input(place, 1u, first_quad);
   }
-  for (var i = 0u; i < B_TURNS; i++) {
-    let cell = thread + i * THREADS;
-    if (B_CELLS % THREADS == 0u || cell < B_CELLS) {
-      fetched.b[i] = weights(first_quad + cell / B_STRIDE, first_column4 + cell % B_STRIDE);
-    }
+  if (A_TURNS > 2u) {
+    fetched.a2 = input(place, 2u, first_quad);
+  }
+  if (A_TURNS > 3u) {
+    fetched.a3 = input(place, 3u, first_quad);
+  }
+  fetched.b0 = weights(place, 0u, first_quad);
+  if (B_TURNS > 1u) {
+    fetched.b1 = weights(place, 1u, first_quad);
   }
   return fetched;
 }
 
-fn keep(fetched: Fetched, thread: u32) {
-  for (var i = 0u; i < A_TURNS; i++) {
-    let cell = thread + i * THREADS;
-    if (A_CELLS % THREADS == 0u || cell < A_CELLS) {
-      a_tile[cell / QUADS * A_STRIDE + cell % QUADS] = fetched.a[i];
-    }
-  }
-  for (var i = 0u; i < B_TURNS; i++) {
-    let cell = thread + i * THREADS;
-    if (B_CELLS % THREADS == 0u || cell < B_CELLS) {
-      let at = cell / B_STRIDE * 4u * B_STRIDE + cell % B_STRIDE;
-      b_tile[at] = fetched.b[i][0];
-      b_tile[at + B_STRIDE] = fetched.b[i][1];
-      b_tile[at + 2u * B_STRIDE] = fetched.b[i][2];
-      b_tile[at + 3u * B_STRIDE] = fetched.b[i][3];
-    }
+fn keep_a(four: Number4, turn: u32, thread: u32) {
+  let cell = thread + turn * THREADS;
+  if (A_CELLS % THREADS == 0u || cell < A_CELLS) {
+    let row = cell / QUADS;
+    a_tile[row / 8u][cell % QUADS][row % 8u] = four;
   }
 }
 
-alias Partial = array<array<Number4, COLUMNS4>, ROWS>;
-
-// Adds the products of the tiles to a lane's part of the result.
-fn multiply_tiles(partial: ptr<function, Partial>, place: vec2<u32>) {
-  for (var quad = 0u; quad < QUADS; quad++) {
-    var b: array<Weights, COLUMNS4>;
-    for (var c = 0u; c < COLUMNS4; c++) {
-      let at = quad * 4u * B_STRIDE + c * GROUP_X + place.x;
-      b[c] = Weights(b_tile[at], b_tile[at + B_STRIDE], b_tile[at + 2u * B_STRIDE], b_tile[at + 3u * B_STRIDE]);
-    }
-    for (var r = 0u; r < ROWS; r++) {
-      let a = a_tile[(place.y * ROWS + r) * A_STRIDE + quad];
-      for (var c = 0u; c < COLUMNS4; c++) {
-        (*partial)[r][c] = fma(a.wwww, b[c][3], fma(a.zzzz, b[c][2], fma(a.yyyy, b[c][1], fma(a.xxxx, b[c][0], (*partial)[r][c]))));
-      }
-    }
+fn keep_b(four: Weights, turn: u32, thread: u32) {
+  let cell = thread + turn * THREADS;
+  if (B_CELLS % THREADS == 0u || cell < B_CELLS) {
+    let quad = cell / (2u * GROUP_X);
+    let side = cell / GROUP_X % 2u;
+    let lane = cell % GROUP_X;
+    b_tile[quad][side][lane] = four.k0;
+    b_tile[quad][2u + side][lane] = four.k1;
+    b_tile[quad][4u + side][lane] = four.k2;
+    b_tile[quad][6u + side][lane] = four.k3;
   }
+}
+
+fn keep(fetched: Fetched, thread: u32) {
+  keep_a(fetched.a0, 0u, thread);
+  if (A_TURNS > 1u) {
+    keep_a(fetched.a1, 1u, thread);
+  }
+  if (A_TURNS > 2u) {
+    keep_a(fetched.a2, 2u, thread);
+  }
+  if (A_TURNS > 3u) {
+    keep_a(fetched.a3, 3u, thread);
+  }
+  keep_b(fetched.b0, 0u, thread);
+  if (B_TURNS > 1u) {
+    keep_b(fetched.b1, 1u, thread);
+  }
+}
+
+fn advance(part: Part, a: Number4, left: Weights, right: Weights) -> Part {
+  return Part(
+    fma(a.wwww, left.k3, fma(a.zzzz, left.k2, fma(a.yyyy, left.k1, fma(a.xxxx, left.k0, part.left)))),
+    fma(a.wwww, right.k3, fma(a.zzzz, right.k2, fma(a.yyyy, right.k1, fma(a.xxxx, right.k0, part.right)))),
+  );
+}
+
+fn plus(sum: Sum, part: Part) -> Sum {
+  return Sum(sum.left + vec4<f32>(part.left), sum.right + vec4<f32>(part.right));
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
@@ -123,24 +172,59 @@ fn main(
   let band = tile / (p.column_groups * BAND);
   let within = tile % (p.column_groups * BAND);
   let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
-  let first_row = (band * BAND + within % height) * TILE_M;
-  let first_column4 = within / height * B_STRIDE;
+  let place = Place((band * BAND + within % height) * TILE_M, within / height * 2u * GROUP_X, thread);
 
-  var sums: array<array<vec4<f32>, COLUMNS4>, ROWS>;
-  var partial: Partial;
+  var part0 = Part();
+  var part1 = Part();
+  var part2 = Part();
+  var part3 = Part();
+  var part4 = Part();
+  var part5 = Part();
+  var part6 = Part();
+  var part7 = Part();
+  var sum0 = Sum();
+  var sum1 = Sum();
+  var sum2 = Sum();
+  var sum3 = Sum();
+  var sum4 = Sum();
+  var sum5 = Sum();
+  var sum6 = Sum();
+  var sum7 = Sum();
   let steps = (p.depth + TILE_K - 1u) / TILE_K;
   for (var step = 0u; ; step++) {
-    let next = fetch(first_row, first_column4, step * QUADS, thread);
+    let next = fetch(place, step * QUADS);
     if (step > 0u) {
-      multiply_tiles(&partial, local.xy);
-      if (SHORT_SUMS) {
-        for (var r = 0u; r < ROWS; r++) {
-          for (var c = 0u; c < COLUMNS4; c++) {
-            sums[r][c] += vec4<f32>(partial[r][c]);
-            partial[r][c] = Number4();
-          }
-        }
+      for (var quad = 0u; quad < QUADS; quad++) {
+        let lane = local.x;
+        let left = Weights(b_tile[quad][0][lane], b_tile[quad][2][lane], b_tile[quad][4][lane], b_tile[quad][6][lane]);
+        let right = Weights(b_tile[quad][1][lane], b_tile[quad][3][lane], b_tile[quad][5][lane], b_tile[quad][7][lane]);
+        part0 = advance(part0, a_tile[local.y][quad][0], left, right);
+        part1 = advance(part1, a_tile[local.y][quad][1], left, right);
+        part2 = advance(part2, a_tile[local.y][quad][2], left, right);
+        part3 = advance(part3, a_tile[local.y][quad][3], left, right);
+        part4 = advance(part4, a_tile[local.y][quad][4], left, right);
+        part5 = advance(part5, a_tile[local.y][quad][5], left, right);
+        part6 = advance(part6, a_tile[local.y][quad][6], left, right);
+        part7 = advance(part7, a_tile[local.y][quad][7], left, right);
       }
+    }
+    if (SHORT_SUMS || step == steps) {
+      sum0 = plus(sum0, part0);
+      sum1 = plus(sum1, part1);
+      sum2 = plus(sum2, part2);
+      sum3 = plus(sum3, part3);
+      sum4 = plus(sum4, part4);
+      sum5 = plus(sum5, part5);
+      sum6 = plus(sum6, part6);
+      sum7 = plus(sum7, part7);
+      part0 = Part();
+      part1 = Part();
+      part2 = Part();
+      part3 = Part();
+      part4 = Part();
+      part5 = Part();
+      part6 = Part();
+      part7 = Part();
     }
     if (step == steps) {
       break;
@@ -149,13 +233,37 @@ fn main(
     keep(next, thread);
     workgroupBarrier();
   }
-  for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS4; c++) {
-      finish(
-        first_row + local.y * ROWS + r,
-        first_column4 + c * GROUP_X + local.x,
-        sums[r][c] + vec4<f32>(partial[r][c]),
-      );
+  // The number of rows is known late, which keeps this loop, whose body is long, from being unrolled.
+  let first_row = place.row + local.y * 8u;
+  let rows = min(8u, max(p.rows, first_row) - first_row);
+  for (var r = 0u; r < rows; r++) {
+    var sum = sum0;
+    switch r {
+      case 1u: {
+        sum = sum1;
+      }
+      case 2u: {
+        sum = sum2;
+      }
+      case 3u: {
+        sum = sum3;
+      }
+      case 4u: {
+        sum = sum4;
+      }
+      case 5u: {
+        sum = sum5;
+      }
+      case 6u: {
+        sum = sum6;
+      }
+      case 7u: {
+        sum = sum7;
+      }
+      default: {
+      }
     }
+    finish(first_row + r, place.column4 + local.x, sum.left);
+    finish(first_row + r, place.column4 + GROUP_X + local.x, sum.right);
   }
 }

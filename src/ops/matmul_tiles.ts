@@ -5,26 +5,28 @@ import type { DeviceLimits } from "../gpu/device.ts";
 
 /** How the tensor core kernel shares out its work. */
 export interface MatrixTile {
-  TILE_M: number;
-  TILE_N: number;
-  TILE_K: number;
+  /** Matrices of the result above each other in a subgroup, up to 4. */
+  DOWN: number;
+  /** Matrices of the result side by side in a subgroup, up to 4. */
+  ACROSS: number;
   /** Subgroups above each other. */
   SUBGROUPS_M: number;
   /** Subgroups side by side. */
   SUBGROUPS_N: number;
+  /** Steps of k that are in workgroup memory at a time. */
+  TILE_K: number;
   /** 2: one pair of tiles is filled while the other is multiplied. */
   BUFFERS: 1 | 2;
 }
 
-/** How the kernel for GPUs without tensor cores shares out its work. */
+/** How the kernel for GPUs without tensor cores shares out its work: a lane has 8 rows and 8 columns. */
 export interface WorkgroupTile {
-  TILE_M: number;
-  TILE_N: number;
-  TILE_K: number;
-  /** Lanes side by side; each has quads of columns that are so many quads apart. */
+  /** Lanes side by side. */
   GROUP_X: number;
   /** Lanes above each other. */
   GROUP_Y: number;
+  /** Steps of k that are in workgroup memory at a time. */
+  TILE_K: number;
 }
 
 /** The shape of one subgroup matrix product, and the lanes that do it. */
@@ -35,62 +37,71 @@ export interface MatrixShape {
   SUBGROUP_SIZE: number;
 }
 
-function matrixTile(
-  TILE_M: number,
-  TILE_N: number,
-  TILE_K: number,
-  SUBGROUPS_M: number,
-  SUBGROUPS_N: number,
-  BUFFERS: 1 | 2,
-): MatrixTile {
-  return { TILE_M, TILE_N, TILE_K, SUBGROUPS_M, SUBGROUPS_N, BUFFERS };
+/** What a workgroup covers of the result. */
+export interface TileExtents {
+  rows: number;
+  columns: number;
 }
 
-function workgroupTile(
-  TILE_M: number,
-  TILE_N: number,
+function matrixTile(
+  DOWN: number,
+  ACROSS: number,
+  SUBGROUPS_M: number,
+  SUBGROUPS_N: number,
   TILE_K: number,
-  GROUP_X: number,
-  GROUP_Y: number,
-): WorkgroupTile {
-  return { TILE_M, TILE_N, TILE_K, GROUP_X, GROUP_Y };
+  BUFFERS: 1 | 2,
+): MatrixTile {
+  return { DOWN, ACROSS, SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS };
 }
 
 /** For tensor cores, the one that does most work a byte first. */
 export const MATRIX_TILES: readonly MatrixTile[] = [
-  matrixTile(128, 128, 32, 2, 2, 2),
-  matrixTile(64, 128, 32, 2, 2, 2),
-  matrixTile(64, 64, 32, 2, 2, 2),
-  matrixTile(32, 64, 16, 2, 2, 1),
+  matrixTile(4, 4, 2, 2, 32, 2),
+  matrixTile(2, 4, 2, 2, 32, 2),
+  matrixTile(2, 2, 2, 2, 32, 2),
 ];
 
 /** For other GPUs, the one that does most work a byte first. */
 export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
-  workgroupTile(128, 128, 16, 16, 16),
-  workgroupTile(64, 64, 16, 8, 8),
+  { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 },
+  { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 },
 ];
 
 // Workgroups that keep a large GPU busy: fewer leave more of it idle than a better tile wins.
 const ENOUGH_WORKGROUPS = 128;
 
+/** What a workgroup of the tensor core kernel covers. */
+export function matrixTileExtents(tile: MatrixTile, shape: MatrixShape): TileExtents {
+  return {
+    rows: tile.SUBGROUPS_M * tile.DOWN * shape.MATRIX_M,
+    columns: tile.SUBGROUPS_N * tile.ACROSS * shape.MATRIX_N,
+  };
+}
+
 /** Bytes of workgroup memory that the tensor core kernel takes, as matmul_matrix.wgsl lays it out. */
-export function matrixTileBytes(tile: MatrixTile, { MATRIX_M }: MatrixShape): number {
-  const { TILE_M, TILE_N, TILE_K, SUBGROUPS_M, SUBGROUPS_N, BUFFERS } = tile;
-  const tiles = BUFFERS * (TILE_M * (TILE_K + 8) + TILE_K * (TILE_N + 8)) * 2;
-  return Math.max(tiles, SUBGROUPS_M * MATRIX_M * (TILE_N + SUBGROUPS_N * 4) * 4);
+export function matrixTileBytes(tile: MatrixTile, shape: MatrixShape): number {
+  const { rows, columns } = matrixTileExtents(tile, shape);
+  const { SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS } = tile;
+  const tiles = BUFFERS * (rows * (TILE_K + 8) + TILE_K * (columns + 8)) * 2;
+  return Math.max(tiles, SUBGROUPS_M * shape.MATRIX_M * (columns + SUBGROUPS_N * 4) * 4);
+}
+
+/** What a workgroup of the kernel with register tiles covers. */
+export function workgroupTileExtents({ GROUP_X, GROUP_Y }: WorkgroupTile): TileExtents {
+  return { rows: 8 * GROUP_Y, columns: 8 * GROUP_X };
 }
 
 /** Bytes of workgroup memory that the kernel with register tiles takes, as matmul_tile.wgsl lays it out. */
-export function workgroupTileBytes({ TILE_M, TILE_N, TILE_K }: WorkgroupTile, half: boolean): number {
-  return (TILE_M * (TILE_K + 4) + TILE_K * TILE_N) * (half ? 2 : 4);
+export function workgroupTileBytes({ GROUP_X, GROUP_Y, TILE_K }: WorkgroupTile, half: boolean): number {
+  return TILE_K / 4 * (9 * GROUP_Y + 8 * GROUP_X) * 4 * (half ? 2 : 4);
 }
 
-/** Whether a tile is made of whole subgroup matrices, and a device has room for it. */
+/** Whether the subgroup matrices of a device suit the kernel, and it has room for a tile. */
 export function matrixTileFits(tile: MatrixTile, shape: MatrixShape, limits: Readonly<DeviceLimits>): boolean {
-  const { TILE_M, TILE_N, TILE_K, SUBGROUPS_M, SUBGROUPS_N } = tile;
-  const lanes = SUBGROUPS_M * SUBGROUPS_N * shape.SUBGROUP_SIZE;
-  return TILE_M % (SUBGROUPS_M * shape.MATRIX_M) === 0 && TILE_N % (SUBGROUPS_N * shape.MATRIX_N) === 0 &&
-    TILE_K % shape.MATRIX_K === 0 && shape.MATRIX_K % 8 === 0 && shape.MATRIX_N % 8 === 0 &&
+  const lanes = tile.SUBGROUPS_M * tile.SUBGROUPS_N * shape.SUBGROUP_SIZE;
+  const { rows, columns } = matrixTileExtents(tile, shape);
+  return tile.TILE_K % shape.MATRIX_K === 0 && shape.MATRIX_K % 8 === 0 && shape.MATRIX_N % 8 === 0 &&
+    Math.max(rows, columns) * tile.TILE_K / 8 <= 4 * lanes && // four turns of the lanes fill a tile
     lanes <= Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) &&
     matrixTileBytes(tile, shape) <= limits.maxComputeWorkgroupStorageSize;
 }
@@ -104,14 +115,11 @@ export function workgroupTileFits(tile: WorkgroupTile, half: boolean, limits: Re
 /**
  * Chooses the first tile that gives a product enough workgroups, or the one that gives it most.
  *
- * @param tiles Those that fit, at least one.
+ * @param tiles What they cover, at least one.
+ * @returns The index of the tile.
  */
-export function chooseTile<T extends { TILE_M: number; TILE_N: number }>(
-  tiles: readonly T[],
-  rows: number,
-  columns: number,
-): T {
-  const workgroups = ({ TILE_M, TILE_N }: T) => Math.ceil(rows / TILE_M) * Math.ceil(columns / TILE_N);
-  return tiles.find((tile) => workgroups(tile) >= ENOUGH_WORKGROUPS) ??
-    tiles.reduce((most, tile) => workgroups(tile) > workgroups(most) ? tile : most);
+export function chooseTile(tiles: readonly TileExtents[], rows: number, columns: number): number {
+  const workgroups = tiles.map((tile) => Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns));
+  const first = workgroups.findIndex((count) => count >= ENOUGH_WORKGROUPS);
+  return first >= 0 ? first : workgroups.indexOf(Math.max(...workgroups));
 }

@@ -9,22 +9,21 @@ import {
   MATRIX_TILES,
   type MatrixShape,
   type MatrixTile,
+  matrixTileExtents,
   matrixTileFits,
+  type TileExtents,
   WORKGROUP_TILES,
   type WorkgroupTile,
+  workgroupTileExtents,
   workgroupTileFits,
 } from "./matmul_tiles.ts";
 import type { WeightDType } from "./weight_kernels.ts";
 
 /** A matmul kernel with its tile. */
-export interface MatmulVariant {
+export interface MatmulVariant extends TileExtents {
   name: string;
   kernels: WeightKernels;
   constants: Constants;
-  /** Rows of the result that a workgroup covers. */
-  rows: number;
-  /** Columns of the result that a workgroup covers. */
-  columns: number;
   /** Whether all columns, strides and offsets must be multiples of four. */
   inFours?: boolean;
 }
@@ -69,8 +68,7 @@ export function tileMatmul(tile: WorkgroupTile, half = false): MatmulVariant {
     name: half ? "tile-f16" : "tile",
     kernels: half ? TILE_F16 : TILE,
     constants: { ...tile, Number4: half ? "vec4<f16>" : "vec4<f32>", SHORT_SUMS: half },
-    rows: tile.TILE_M,
-    columns: tile.TILE_N,
+    ...workgroupTileExtents(tile),
     inFours: true,
   };
 }
@@ -81,8 +79,7 @@ export function matrixMatmul(tile: MatrixTile, shape: MatrixShape): MatmulVarian
     name: "matrix",
     kernels: MATRIX,
     constants: { ...tile, ...shape },
-    rows: tile.TILE_M,
-    columns: tile.TILE_N,
+    ...matrixTileExtents(tile, shape),
     inFours: true,
   };
 }
@@ -114,9 +111,11 @@ export function matmulVariant(
   if (rows <= 4 || depth % 4 !== 0 || !inFours) return portableMatmul(rows);
   const shape = matrixShape(device);
   if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
-    const tiles = MATRIX_TILES.filter((tile) => matrixTileFits(tile, shape, device.limits));
-    if (tiles.length > 0) return matrixMatmul(chooseTile(tiles, rows, columns), shape);
+    const variants = MATRIX_TILES.filter((tile) => matrixTileFits(tile, shape, device.limits))
+      .map((tile) => matrixMatmul(tile, shape));
+    if (variants.length > 0) return variants[chooseTile(variants, rows, columns)];
   }
-  const tiles = WORKGROUP_TILES.filter((tile) => workgroupTileFits(tile, false, device.limits));
-  return tiles.length > 0 ? tileMatmul(chooseTile(tiles, rows, columns)) : portableMatmul(rows);
+  const variants = WORKGROUP_TILES.filter((tile) => workgroupTileFits(tile, false, device.limits))
+    .map((tile) => tileMatmul(tile));
+  return variants.length > 0 ? variants[chooseTile(variants, rows, columns)] : portableMatmul(rows);
 }

@@ -118,6 +118,7 @@ export function encodeWeighted(
   const weights = new Float32Array(encoding.inputIds.length).fill(1);
   let text = "", from = 0;
   for (const part of parts) {
+    if (from === tokens) break; // the rest was cut off
     text += part.text;
     const to = tokensBefore(tokenizer, text, ids);
     if (to > from) weights.fill(part.weight, from, to);

@@ -5,6 +5,7 @@ import { UsageError } from "../../src/errors.ts";
 import { preprocessCaption } from "../../src/text/caption.ts";
 import { encodeWeighted, parsePromptWeights } from "../../src/text/prompt_weights.ts";
 import { T5Tokenizer } from "../../src/text/tokenizer.ts";
+import { numbers } from "../_reference.ts";
 
 const t5 = await T5Tokenizer.fromPretrained("tests/golden/tokenizer");
 
@@ -94,6 +95,43 @@ Deno.test("encodeWeighted() cleans a prompt as it cleans the same prompt without
     }
   }
   assert.deepEqual(weightsOf("see http://apple.com (Apple:1.3)", { clean: true }), [["see", 1], ["apple", 1.3]]);
+});
+
+Deno.test("encodeWeighted() weighs the tokens of each word, as word by word in ComfyUI, for prompts of any shape", () => {
+  const words = [
+    "a",
+    "cactus",
+    "na\u00efve",
+    "3d",
+    "x-ray",
+    "\u732b",
+    "Photorealistic",
+    "o'clock",
+    "\u20ac5",
+    "\ud83d\ude00",
+  ];
+  const draws = numbers(4000, 9);
+  let at = 0;
+  const pick = (count: number) => Math.floor(Math.abs(draws[at++]) * count) % count;
+  for (let round = 0; round < 60; round++) {
+    let prompt = "";
+    const expected: [number, number][] = [];
+    for (let groups = 1 + pick(6); groups > 0; groups--) {
+      const some = Array.from({ length: 1 + pick(3) }, () => words[pick(words.length)]);
+      const weight = [1, 0.5, 1.1, -2, 1.3][pick(5)];
+      const inside = some.join(" ");
+      prompt += ["", " ", "  "][pick(3)] +
+        (weight === 1 ? inside : weight === 1.1 ? `(${inside})` : `(${inside}:${weight})`) + " ";
+      for (const word of some) {
+        const ids = t5.encode(word.toLowerCase()).inputIds.slice(0, -1);
+        expected.push(...Array.from(ids, (id): [number, number] => [id, weight]));
+      }
+    }
+    const { inputIds, attentionMask, weights } = encodeWeighted(t5, prompt, { clean: false, maxLength: 200 });
+    const count = attentionMask.reduce((sum, keep) => sum + keep, 0) - 1;
+    const got = Array.from({ length: count }, (_, i) => [inputIds[i], Math.round((weights?.[i] ?? 1) * 1e4) / 1e4]);
+    assert.deepEqual(got, expected, prompt);
+  }
 });
 
 Deno.test("encodeWeighted() cuts long prompts, and is a plain encoding where every weight is 1", () => {

@@ -3,13 +3,16 @@
 import assert from "node:assert/strict";
 import { OutOfMemoryError } from "../../src/errors.ts";
 import { Device } from "../../src/gpu/device.ts";
+import { read } from "../../src/gpu/readback.ts";
 import { joined, samplesOf } from "../../src/pipelines/batch_parts.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import type { GenerateOptions } from "../../src/pipelines/generate_options.ts";
 import { picturesAtOnce } from "../../src/pipelines/picture_call.ts";
 import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
+import { encodePrompt } from "../../src/pipelines/prompt_encoding.ts";
 import { Generator } from "../../src/random/generator.ts";
 import { schedulerFromConfig } from "../../src/schedulers/registry.ts";
+import { T5EncoderModel } from "../../src/text/t5_encoder.ts";
 import { device } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
 
@@ -120,6 +123,31 @@ Deno.test("picturesAtOnce() fills one binding", async () => {
   });
   assert.deepEqual([...told], [6]);
   assert.ok(relativeL2(output!.data, await latentsOf({}, pipe)) < 1e-5);
+});
+
+Deno.test("encodePrompt() encodes many texts in runs that fit a binding, each in its place", async () => {
+  using small = await Device.open({ limits: { maxStorageBufferBindingSize: 160_000 } });
+  const load = { subfolder: "text_encoder", dtype: "f32" } as const;
+  using textEncoder = await T5EncoderModel.fromPretrained(DEFAULT_MODEL, { device: small, ...load });
+  const runs: number[] = [];
+  const counted = new Proxy(textEncoder, {
+    get(target, key) {
+      const value = Reflect.get(target, key, target);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        if (key === "encode") runs.push(args[2] as number);
+        return value.apply(target, args);
+      };
+    },
+  });
+  const texts = Array.from({ length: 9 }, (_, i) => `${APPLE} ${"and a frog ".repeat(i)}`);
+  const options = { doClassifierFreeGuidance: false, maxSequenceLength: 24 };
+  const stage = { device: small, tokenizer: pipe.components.tokenizer, textEncoder: counted };
+  using made = await encodePrompt(stage, texts, options);
+  using expected = await pipe.encodePrompt(texts, options);
+  assert.deepEqual(runs, [4, 4, 1]); // 24 tokens of three times 128 floats each
+  assert.ok(relativeL2(await read(small, made.embeds), await read(device, expected.embeds)) < 1e-5);
+  assert.deepEqual(made.mask, expected.mask);
 });
 
 /** Has the device refuse buffers once so many bytes are in use, as one that is full does. */

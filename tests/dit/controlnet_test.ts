@@ -14,7 +14,7 @@ import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import { writeFileWhole } from "../../src/io/output_file.ts";
 import { readFloats, type WeightSource } from "../../src/io/weights.ts";
 import { withZeros } from "../../src/io/zero_weights.ts";
-import { device } from "../_device.ts";
+import { device, run } from "../_device.ts";
 import { assertClose, numbers, relativeL2 } from "../_reference.ts";
 import { assertSameBytes, counting, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
 import { readAllFloats } from "./_naive_transformer.ts";
@@ -24,9 +24,14 @@ const { config } = base;
 const COPIES = 2;
 const C = base.width;
 
-/** A ControlNet of the golden network: copies that were changed by up to `change`, and projections of which `size` is the largest number. */
-async function controlTensors(size: number, copies = COPIES, change = 0.02): Promise<Record<string, TensorData>> {
-  using source = await openSafetensors(golden("dit-sigma/diffusion_pytorch_model.safetensors"));
+/** A ControlNet of a golden network: copies that were changed by up to `change`, and projections of which `size` is the largest number. */
+async function controlTensors(
+  size: number,
+  copies = COPIES,
+  change = 0.02,
+  network = "dit-sigma",
+): Promise<Record<string, TensorData>> {
+  using source = await openSafetensors(golden(`${network}/diffusion_pytorch_model.safetensors`));
   const tensors: Record<string, TensorData> = {};
   for (const name of source.names()) {
     const [, block, rest] = /^transformer_blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
@@ -113,6 +118,26 @@ Deno.test("withZeros() reads zeros by range, and refuses what is outside", async
   assert.deepEqual(await source.read("zeros", 4, 12, new Uint8Array(16).fill(7)), new Uint8Array(8));
   assert.deepEqual(await readFloats(source, "x"), Float32Array.of(0, 1));
   await assert.rejects(source.read("zeros", 20, 28), WeightsError);
+});
+
+Deno.test("PixArtControlNetAdapterModel steers a network with size conditions as diffusers' research project does", async () => {
+  using alpha = await PixArtTransformer2DModel.fromPretrained(golden("dit-alpha-micro"), { device, dtype: "f32" });
+  using source = await inMemory(await controlTensors(0.1, 1, 0, "dit-alpha-micro"));
+  using net = await PixArtControlNetAdapterModel.fromWeights(device, alpha.config, source, { dtype: "f32" });
+  const [B, L, h, w] = [2, 5, 6, 10], { inChannels, captionChannels } = alpha.config;
+  const upload = (rec: Recorder, shape: number[], seed: number, scale: number) =>
+    rec.upload(numbers(shape.reduce((product, extent) => product * extent), seed, scale), shape);
+  const answer = await run((rec) => {
+    const embeds = upload(rec, [B, L, captionChannels], 57, 2);
+    const caption = alpha.encodeCaption(rec, embeds, [1, 1, 1, 0, 0, 1, 1, 1, 1, 1], net.blocks);
+    const sizes = { resolution: [[512, 768], [1024, 1024]] as [number, number][], aspectRatio: [0.66, 1] };
+    const times = alpha.encodeTimes(rec, [537, 12], sizes, net.blocks);
+    const control = net.prepare(rec, alpha.embedLatents(rec, upload(rec, [B, inChannels, h, w], 100, 1.5)));
+    return alpha.predict(rec, upload(rec, [B, inChannels, h, w], 31, 1.5), caption, times, { control });
+  });
+  using recorded = await openSafetensors(golden("controlnet/micro.safetensors"));
+  const difference = relativeL2(answer, await readFloats(recorded, "micro"));
+  assert.ok(difference < 1e-4, `${difference}`);
 });
 
 Deno.test("PixArtControlNetAdapterModel steers a perturbed run, too", async () => {

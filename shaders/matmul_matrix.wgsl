@@ -13,20 +13,21 @@ const TILE_M = SUBGROUPS_M * DOWN * MATRIX_M;
 const TILE_N = SUBGROUPS_N * ACROSS * MATRIX_N;
 const A_ROW = TILE_K / 8u; // cells of eight halves
 const B_ROW = TILE_N / 8u;
-const A_STRIDE = A_ROW + 1u;
-const B_STRIDE = B_ROW + 1u;
-const A_SIZE = TILE_M * A_STRIDE;
-const PAIR_SIZE = A_SIZE + TILE_K * B_STRIDE;
 const A_CELLS = TILE_M * A_ROW;
 const B_CELLS = TILE_K / CELL_DEPTH * B_ROW;
 const A_TURNS = (A_CELLS + THREADS - 1u) / THREADS;
 const B_TURNS = (B_CELLS + THREADS - 1u) / THREADS;
-const BAND_QUADS = ACROSS * MATRIX_N / 4u;
-const STAGE_STRIDE = BAND_QUADS + 1u;
-const STAGE_SIZE = MATRIX_M * STAGE_STRIDE;
+const LAYERS = TILE_K / MATRIX_K;
+const PAIR_ROWS = DOWN * MATRIX_M;
+const PAIR_COLUMNS8 = ACROSS * MATRIX_N / 8u;
+const A_STRIDE = MATRIX_K / 8u + 1u;
+const B_STRIDE = PAIR_COLUMNS8 + 1u;
+const STAGE_QUADS = 2u * MATRIX_N / 4u;
+const STAGE_STRIDE = STAGE_QUADS + 1u;
+const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
 const RANGE = 16.0;
 
-const_assert DOWN <= 4u && ACROSS <= 4u && A_TURNS <= 4u && B_TURNS <= 4u;
+const_assert DOWN <= 4u && (ACROSS == 2u || ACROSS == 4u) && A_TURNS <= 4u && B_TURNS <= 4u;
 const_assert TILE_K % MATRIX_K == 0u && MATRIX_K % 8u == 0u && MATRIX_N % 8u == 0u;
 
 alias Input = vec4<f32>;
@@ -58,8 +59,10 @@ struct Place {
   thread: u32,
 }
 
-// Pairs of tiles as halves, and in the end a band of the result for each subgroup.
-var<workgroup> memory: array<vec4<u32>, max(BUFFERS * PAIR_SIZE, SUBGROUPS_M * SUBGROUPS_N * STAGE_SIZE)>;
+// Halves by buffer, subgroup and MATRIX_K steps of k. What the loads of a subgroup begin with is a place in the outer array and their
+// offsets and strides are constants: else compilers that guard loads would make a choice of every stride, and drivers load bit by bit.
+var<workgroup> a_tiles: array<array<vec4<u32>, max(PAIR_ROWS * A_STRIDE, MATRIX_M * STAGE_STRIDE)>, max(BUFFERS * SUBGROUPS_M * LAYERS, SUBGROUPS)>;
+var<workgroup> b_tiles: array<array<vec4<u32>, MATRIX_K * B_STRIDE>, BUFFERS * SUBGROUPS_N * LAYERS>;
 
 fn input(at: u32, k: u32) -> vec4<f32> {
   if (k >= p.depth) {
@@ -109,12 +112,15 @@ fn fetch(place: Place, first_k: u32) -> Fetched {
   return fetched;
 }
 
-fn keep_a(eight: Eight, turn: u32, at: u32, thread: u32) {
+fn keep_a(eight: Eight, turn: u32, buffer: u32, thread: u32) {
   let cell = thread + turn * THREADS;
   if (turn < A_TURNS && (A_CELLS % THREADS == 0u || cell < A_CELLS)) {
     let left = eight.left / RANGE;
     let right = eight.right / RANGE;
-    memory[at + cell / A_ROW * A_STRIDE + cell % A_ROW] = vec4<u32>(
+    let row = cell / A_ROW;
+    let k = cell % A_ROW * 8u;
+    let outer = (buffer * SUBGROUPS_M + row / PAIR_ROWS) * LAYERS + k / MATRIX_K;
+    a_tiles[outer][row % PAIR_ROWS * A_STRIDE + k % MATRIX_K / 8u] = vec4<u32>(
       pack2x16float(left.xy),
       pack2x16float(left.zw),
       pack2x16float(right.xy),
@@ -123,59 +129,45 @@ fn keep_a(eight: Eight, turn: u32, at: u32, thread: u32) {
   }
 }
 
-fn keep_b(cell: Cell, turn: u32, at: u32, thread: u32) {
+fn keep_b(cell: Cell, turn: u32, buffer: u32, thread: u32) {
   let index = thread + turn * THREADS;
   if (turn < B_TURNS && (B_CELLS % THREADS == 0u || index < B_CELLS)) {
-    let row_at = at + index / B_ROW * CELL_DEPTH * B_STRIDE + index % B_ROW;
-    memory[row_at] = cell_row(cell, 0u);
+    let k = index / B_ROW * CELL_DEPTH;
+    let column = index % B_ROW;
+    let outer = (buffer * SUBGROUPS_N + column / PAIR_COLUMNS8) * LAYERS + k / MATRIX_K;
+    let at = k % MATRIX_K * B_STRIDE + column % PAIR_COLUMNS8;
+    b_tiles[outer][at] = cell_row(cell, 0u);
     if (CELL_DEPTH > 1u) {
-      memory[row_at + B_STRIDE] = cell_row(cell, 1u);
-      memory[row_at + 2u * B_STRIDE] = cell_row(cell, 2u);
-      memory[row_at + 3u * B_STRIDE] = cell_row(cell, 3u);
+      b_tiles[outer][at + B_STRIDE] = cell_row(cell, 1u);
+      b_tiles[outer][at + 2u * B_STRIDE] = cell_row(cell, 2u);
+      b_tiles[outer][at + 3u * B_STRIDE] = cell_row(cell, 3u);
     }
   }
 }
 
-fn keep(fetched: Fetched, at: u32, thread: u32) {
-  keep_a(fetched.a0, 0u, at, thread);
-  keep_a(fetched.a1, 1u, at, thread);
-  keep_a(fetched.a2, 2u, at, thread);
-  keep_a(fetched.a3, 3u, at, thread);
-  keep_b(fetched.b0, 0u, at + A_SIZE, thread);
-  keep_b(fetched.b1, 1u, at + A_SIZE, thread);
-  keep_b(fetched.b2, 2u, at + A_SIZE, thread);
-  keep_b(fetched.b3, 3u, at + A_SIZE, thread);
+fn keep(fetched: Fetched, buffer: u32, thread: u32) {
+  keep_a(fetched.a0, 0u, buffer, thread);
+  keep_a(fetched.a1, 1u, buffer, thread);
+  keep_a(fetched.a2, 2u, buffer, thread);
+  keep_a(fetched.a3, 3u, buffer, thread);
+  keep_b(fetched.b0, 0u, buffer, thread);
+  keep_b(fetched.b1, 1u, buffer, thread);
+  keep_b(fetched.b2, 2u, buffer, thread);
+  keep_b(fetched.b3, 3u, buffer, thread);
 }
 
-// A matrix of x; one beyond those that a subgroup has is the last again.
-fn left_at(at: u32, row: u32) -> Left {
-  return subgroupMatrixLoad<Left, row_major>(&memory, at + min(row, DOWN - 1u) * MATRIX_M * A_STRIDE, A_STRIDE);
-}
-
-fn right_at(at: u32, column: u32) -> Right {
-  return subgroupMatrixLoad<Right, row_major>(&memory, at + column * MATRIX_N / 8u, B_STRIDE);
-}
-
-fn stage(sum: Sum, at: u32, column: u32) {
-  if (column < ACROSS) {
-    subgroupMatrixStore<row_major>(&memory, at + column * MATRIX_N / 4u, sum, STAGE_STRIDE);
-  }
-}
-
-// Finishes a row of matrices of each subgroup, by way of workgroup memory.
-fn finish_band(first_row: u32, column4: u32, at: u32, lane: u32, sum0: Sum, sum1: Sum, sum2: Sum, sum3: Sum) {
+// Finishes two neighbouring matrices of the result of each subgroup, by way of workgroup memory.
+fn finish_two(first_row: u32, column4: u32, subgroup: u32, lane: u32, left: Sum, right: Sum) {
   workgroupBarrier();
-  stage(sum0, at, 0u);
-  stage(sum1, at, 1u);
-  stage(sum2, at, 2u);
-  stage(sum3, at, 3u);
+  subgroupMatrixStore<row_major>(&a_tiles[subgroup], 0u, left, STAGE_STRIDE);
+  subgroupMatrixStore<row_major>(&a_tiles[subgroup], MATRIX_N / 4u, right, STAGE_STRIDE);
   workgroupBarrier();
   // The number of rows is known late, which keeps this loop, whose body is long, from being unrolled.
   let rows = min(MATRIX_M, max(p.rows, first_row) - first_row);
-  for (var quad = lane; quad < rows * BAND_QUADS; quad += SUBGROUP_SIZE) {
-    let row = quad / BAND_QUADS;
-    let column = quad % BAND_QUADS;
-    finish(first_row + row, column4 + column, RANGE * bitcast<vec4<f32>>(memory[at + row * STAGE_STRIDE + column]));
+  for (var quad = lane; quad < rows * STAGE_QUADS; quad += SUBGROUP_SIZE) {
+    let row = quad / STAGE_QUADS;
+    let column = quad % STAGE_QUADS;
+    finish(first_row + row, column4 + column, RANGE * bitcast<vec4<f32>>(a_tiles[subgroup][row * STAGE_STRIDE + column]));
   }
 }
 
@@ -193,8 +185,8 @@ fn main(
   let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
   let place = Place((band * BAND + within % height) * TILE_M, within / height * TILE_N, thread);
   let subgroup = thread / SUBGROUP_SIZE;
-  let down = subgroup / SUBGROUPS_N * DOWN * MATRIX_M;
-  let across = subgroup % SUBGROUPS_N * ACROSS * MATRIX_N;
+  let down = subgroup / SUBGROUPS_N;
+  let across = subgroup % SUBGROUPS_N;
 
   var sum00 = Sum();
   var sum01 = Sum();
@@ -216,15 +208,15 @@ fn main(
   for (var step = 0u; ; step++) {
     let next = fetch(place, step * TILE_K);
     if (step > 0u) {
-      let pair = (step - 1u) % BUFFERS * PAIR_SIZE;
-      for (var k = 0u; k < TILE_K; k += MATRIX_K) {
-        let at = pair + down * A_STRIDE + k / 8u;
-        let left0 = left_at(at, 0u);
-        let left1 = left_at(at, 1u);
-        let left2 = left_at(at, 2u);
-        let left3 = left_at(at, 3u);
-        let row_at = pair + A_SIZE + across / 8u + k * B_STRIDE;
-        let right0 = right_at(row_at, 0u);
+      let buffer = (step - 1u) % BUFFERS;
+      for (var layer = 0u; layer < LAYERS; layer++) {
+        let a = (buffer * SUBGROUPS_M + down) * LAYERS + layer;
+        let left0 = subgroupMatrixLoad<Left, row_major>(&a_tiles[a], min(0u, DOWN - 1u) * MATRIX_M * A_STRIDE, A_STRIDE);
+        let left1 = subgroupMatrixLoad<Left, row_major>(&a_tiles[a], min(1u, DOWN - 1u) * MATRIX_M * A_STRIDE, A_STRIDE);
+        let left2 = subgroupMatrixLoad<Left, row_major>(&a_tiles[a], min(2u, DOWN - 1u) * MATRIX_M * A_STRIDE, A_STRIDE);
+        let left3 = subgroupMatrixLoad<Left, row_major>(&a_tiles[a], min(3u, DOWN - 1u) * MATRIX_M * A_STRIDE, A_STRIDE);
+        let b = (buffer * SUBGROUPS_N + across) * LAYERS + layer;
+        let right0 = subgroupMatrixLoad<Right, row_major>(&b_tiles[b], min(0u, ACROSS - 1u) * MATRIX_N / 8u, B_STRIDE);
         sum00 = subgroupMatrixMultiplyAccumulate(left0, right0, sum00);
         if (DOWN > 1u) {
           sum10 = subgroupMatrixMultiplyAccumulate(left1, right0, sum10);
@@ -236,7 +228,7 @@ fn main(
           sum30 = subgroupMatrixMultiplyAccumulate(left3, right0, sum30);
         }
         if (ACROSS > 1u) {
-          let right1 = right_at(row_at, 1u);
+          let right1 = subgroupMatrixLoad<Right, row_major>(&b_tiles[b], min(1u, ACROSS - 1u) * MATRIX_N / 8u, B_STRIDE);
           sum01 = subgroupMatrixMultiplyAccumulate(left0, right1, sum01);
           if (DOWN > 1u) {
             sum11 = subgroupMatrixMultiplyAccumulate(left1, right1, sum11);
@@ -249,7 +241,7 @@ fn main(
           }
         }
         if (ACROSS > 2u) {
-          let right2 = right_at(row_at, 2u);
+          let right2 = subgroupMatrixLoad<Right, row_major>(&b_tiles[b], min(2u, ACROSS - 1u) * MATRIX_N / 8u, B_STRIDE);
           sum02 = subgroupMatrixMultiplyAccumulate(left0, right2, sum02);
           if (DOWN > 1u) {
             sum12 = subgroupMatrixMultiplyAccumulate(left1, right2, sum12);
@@ -262,7 +254,7 @@ fn main(
           }
         }
         if (ACROSS > 3u) {
-          let right3 = right_at(row_at, 3u);
+          let right3 = subgroupMatrixLoad<Right, row_major>(&b_tiles[b], min(3u, ACROSS - 1u) * MATRIX_N / 8u, B_STRIDE);
           sum03 = subgroupMatrixMultiplyAccumulate(left0, right3, sum03);
           if (DOWN > 1u) {
             sum13 = subgroupMatrixMultiplyAccumulate(left1, right3, sum13);
@@ -282,21 +274,32 @@ fn main(
     if (BUFFERS == 1u) {
       workgroupBarrier();
     }
-    keep(next, step % BUFFERS * PAIR_SIZE, thread);
+    keep(next, step % BUFFERS, thread);
     workgroupBarrier();
   }
   let lane = thread % SUBGROUP_SIZE;
-  let row = place.row + down;
-  let column4 = (place.column + across) / 4u;
-  let at = subgroup * STAGE_SIZE;
-  finish_band(row, column4, at, lane, sum00, sum01, sum02, sum03);
+  let row = place.row + down * PAIR_ROWS;
+  let column4 = place.column / 4u + across * PAIR_COLUMNS8 * 2u;
+  finish_two(row, column4, subgroup, lane, sum00, sum01);
+  if (ACROSS > 2u) {
+    finish_two(row, column4 + STAGE_QUADS, subgroup, lane, sum02, sum03);
+  }
   if (DOWN > 1u) {
-    finish_band(row + MATRIX_M, column4, at, lane, sum10, sum11, sum12, sum13);
+    finish_two(row + MATRIX_M, column4, subgroup, lane, sum10, sum11);
+    if (ACROSS > 2u) {
+      finish_two(row + MATRIX_M, column4 + STAGE_QUADS, subgroup, lane, sum12, sum13);
+    }
   }
   if (DOWN > 2u) {
-    finish_band(row + 2u * MATRIX_M, column4, at, lane, sum20, sum21, sum22, sum23);
+    finish_two(row + 2u * MATRIX_M, column4, subgroup, lane, sum20, sum21);
+    if (ACROSS > 2u) {
+      finish_two(row + 2u * MATRIX_M, column4 + STAGE_QUADS, subgroup, lane, sum22, sum23);
+    }
   }
   if (DOWN > 3u) {
-    finish_band(row + 3u * MATRIX_M, column4, at, lane, sum30, sum31, sum32, sum33);
+    finish_two(row + 3u * MATRIX_M, column4, subgroup, lane, sum30, sum31);
+    if (ACROSS > 2u) {
+      finish_two(row + 3u * MATRIX_M, column4 + STAGE_QUADS, subgroup, lane, sum32, sum33);
+    }
   }
 }

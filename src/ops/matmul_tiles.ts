@@ -7,8 +7,8 @@ import type { DeviceLimits } from "../gpu/device.ts";
 export interface MatrixTile {
   /** Matrices of the result above each other in a subgroup, up to 4. */
   DOWN: number;
-  /** Matrices of the result side by side in a subgroup, up to 4. */
-  ACROSS: number;
+  /** Matrices of the result side by side in a subgroup. */
+  ACROSS: 2 | 4;
   /** Subgroups above each other. */
   SUBGROUPS_M: number;
   /** Subgroups side by side. */
@@ -45,7 +45,7 @@ export interface TileExtents {
 
 function matrixTile(
   DOWN: number,
-  ACROSS: number,
+  ACROSS: 2 | 4,
   SUBGROUPS_M: number,
   SUBGROUPS_N: number,
   TILE_K: number,
@@ -79,11 +79,12 @@ export function matrixTileExtents(tile: MatrixTile, shape: MatrixShape): TileExt
 }
 
 /** Bytes of workgroup memory that the tensor core kernel takes, as matmul_matrix.wgsl lays it out. */
-export function matrixTileBytes(tile: MatrixTile, shape: MatrixShape): number {
-  const { rows, columns } = matrixTileExtents(tile, shape);
-  const { SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS } = tile;
-  const tiles = BUFFERS * (rows * (TILE_K + 8) + TILE_K * (columns + 8)) * 2;
-  return Math.max(tiles, SUBGROUPS_M * shape.MATRIX_M * (columns + SUBGROUPS_N * 4) * 4);
+export function matrixTileBytes(tile: MatrixTile, { MATRIX_M, MATRIX_N, MATRIX_K }: MatrixShape): number {
+  const { DOWN, ACROSS, SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS } = tile;
+  const layers = BUFFERS * TILE_K / MATRIX_K;
+  const rows = Math.max(SUBGROUPS_M * layers, SUBGROUPS_M * SUBGROUPS_N) *
+    MATRIX_M * Math.max(DOWN * (MATRIX_K + 8), 4 * MATRIX_N + 8);
+  return 2 * (rows + SUBGROUPS_N * layers * MATRIX_K * (ACROSS * MATRIX_N + 8));
 }
 
 /** What a workgroup of the kernel with register tiles covers. */

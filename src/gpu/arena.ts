@@ -45,9 +45,22 @@ export class Arena {
     return this.make(size);
   }
 
+  /** The same, but of those kept only one that may be written at once: no recording that is yet to be submitted uses it. */
+  takeIdle(bytes: number): Storage {
+    const size = sizeClass(bytes);
+    const idle = this.#free.filter(({ usedBy }) => usedBy?.submitted !== false);
+    const best = bestKept(idle, size);
+    if (best < 0) return this.make(size);
+    this.#free = this.#free.filter((storage) => storage !== idle[best]);
+    return idle[best];
+  }
+
   /** Takes a buffer back. */
   give(storage: Storage): void {
-    if (!storage.destroyed) this.#free.push(storage);
+    if (storage.destroyed) return;
+    // The oldest first, whatever the order of giving: the same run then takes the same buffers, and finds its bind groups again.
+    const younger = this.#free.findIndex(({ id }) => id > storage.id);
+    this.#free.splice(younger < 0 ? this.#free.length : younger, 0, storage);
   }
 
   /** A new scope of tensors. */

@@ -86,9 +86,8 @@ export class Recorder {
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`Cannot upload ${data.length} numbers as ${formatShape(shape)}: the counts differ`);
     }
-    // A fresh buffer, not one of the arena's: the write happens before this recording runs, and must not hit a buffer that the
-    // recording still uses for something else.
-    const storage = this.device.allocate(byteSize(data.length, dtype), "upload");
+    // The write happens before this recording runs, and must not hit a buffer that it still uses for something else.
+    const storage = this.device.arena.takeIdle(byteSize(data.length, dtype));
     const tensor = this.#innermost().adopt(storage, shape, dtype);
     this.device.write(tensor, data);
     return tensor;
@@ -98,6 +97,7 @@ export class Recorder {
   copy(from: Tensor, to: Tensor): void {
     if (from.bytes !== to.bytes) throw new ShapeError(`Cannot copy ${from} to ${to} as their bytes must match`);
     this.#endPass();
+    for (const { storage } of [from, to]) storage.usedBy = this;
     this.#encoder.copyBufferToBuffer(from.storage.buffer, from.offset, to.storage.buffer, to.offset, to.bytes);
   }
 
@@ -125,6 +125,7 @@ export class Recorder {
       );
     }
     const tensors = bindings.map((tensor) => tensor ?? device.absent);
+    for (const { storage } of tensors) storage.usedBy = this;
     const slot = kernel.hasParams ? device.params.slot(kernel.packParams(params)) : undefined;
     const places = tensors.map(({ storage, offset, bytes }) => `${storage.id}+${offset}+${bytes}`);
     const key = `${kernel.id}|${places.join("|")}|${slot?.id}`;
@@ -166,6 +167,11 @@ export class Recorder {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
+  }
+
+  /** Whether its work was sent to the GPU. */
+  get submitted(): boolean {
+    return this.#submitted;
   }
 
   /** Sends all that was recorded to the GPU, and returns without waiting for it. */

@@ -11,6 +11,8 @@ let nextId = 1;
 /** One GPU buffer. */
 export class Storage {
   readonly id = nextId++;
+  /** The last recording that uses it: what is written before that was submitted would come too early. */
+  usedBy: { readonly submitted: boolean } | undefined;
   #destroyed = false;
 
   constructor(readonly buffer: GPUBuffer, readonly size: number, private readonly ledger: Ledger) {

@@ -19,7 +19,8 @@ const MOST_AXES = 4;
 /** A list of the metadata is shown up to this many items; tokenizers keep their whole vocabulary there. */
 const LISTED = 32;
 
-const TYPES: Readonly<Record<number, StoredDType>> = {
+/** The numbers of ggml's types that are known here. */
+export const GGUF_TYPES: Readonly<Record<number, StoredDType>> = {
   0: "F32",
   1: "F16",
   2: "Q4_0",
@@ -204,8 +205,10 @@ function parseTensor(cursor: ByteCursor, alignment: number, wrong: Wrong): Place
   if (axes > MOST_AXES) throw wrong(`${tensor} has ${axes} axes, and ${MOST_AXES} are allowed`);
   const sizes = Array.from({ length: axes }, () => cursor.u64());
   const type = cursor.u32();
-  const dtype = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
-  if (dtype === undefined) throw wrong(`${tensor} has the type ${type}; known are ${Object.values(TYPES).join(" ")}`);
+  const dtype = Object.hasOwn(GGUF_TYPES, type) ? GGUF_TYPES[type] : undefined;
+  if (dtype === undefined) {
+    throw wrong(`${tensor} has the type ${type}; known are ${Object.values(GGUF_TYPES).join(" ")}`);
+  }
   if (isQuantType(dtype) && (axes === 0 || sizes[0] % BLOCK_OF[dtype].elements !== 0)) {
     throw wrong(`${tensor} has rows of ${sizes[0] ?? 1} elements, which are not whole blocks of ${dtype}`);
   }

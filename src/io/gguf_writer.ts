@@ -2,6 +2,7 @@
 // version 3; the same tensors always give the same bytes. Shapes are turned round: ggml counts the fastest axis first.
 
 import { WeightsError } from "../errors.ts";
+import { GGUF_TYPES } from "./gguf.ts";
 import type { OutputFile } from "./output_file.ts";
 import { streamTensor, type WriteOptions } from "./tensor_stream.ts";
 import { describe, type StoredDType, type WeightSource } from "./weights.ts";
@@ -10,18 +11,9 @@ const ALIGNMENT = 32;
 const MOST_AXES = 4;
 
 /** The numbers of ggml's types. */
-const TYPES: Partial<Record<StoredDType, number>> = {
-  F32: 0,
-  F16: 1,
-  Q4_0: 2,
-  Q8_0: 8,
-  I8: 24,
-  I16: 25,
-  I32: 26,
-  I64: 27,
-  F64: 28,
-  BF16: 30,
-};
+const TYPES: Partial<Record<StoredDType, number>> = Object.fromEntries(
+  Object.entries(GGUF_TYPES).map(([number, dtype]) => [dtype, Number(number)]),
+);
 
 /** A value of the metadata; whole numbers are u32, others f32. */
 export type GgufValue = string | number | boolean;

@@ -34,7 +34,8 @@ export interface Contest {
 /** Operations above which the portable kernel is spared: where the result is known without it, and where it is the reference. */
 const SPARED = { cpu: { known: 6e9, reference: 6e10 }, gpu: { known: 1e12, reference: 1e12 } };
 
-function wantsPortable({ flops, expected }: Case, software: boolean): boolean {
+/** Whether the portable kernel is worth its time at a case. */
+export function wantsPortable({ flops, expected }: Case, software: boolean): boolean {
   const { known, reference } = software ? SPARED.cpu : SPARED.gpu;
   return flops <= (expected ? known : reference);
 }
@@ -65,7 +66,7 @@ export function withTiming(row: Row, timing: Row["timing"], ceilings: Ceilings):
 }
 
 /** Runs it once, and takes a sample of a result that must be numbers throughout. */
-async function firstRun(device: Device, opened: Opened, places?: Uint32Array): Promise<Sample> {
+export async function firstRun(device: Device, opened: Opened, places?: Uint32Array): Promise<Sample> {
   const rec = new Recorder(device);
   using _scope = rec.scope();
   const result = opened.record(rec);

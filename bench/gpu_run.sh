@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that is measured on a GPU, in one call of six minutes and without a network. In: Deno (or ./pixart's own) on PATH with the
+# All that is measured on a GPU, in one call of five minutes and without a network. In: Deno (or ./pixart's own) on PATH with the
 # packages in its cache, python3 with PyTorch. Out: JSON documents and logs in $OUT, and a short table at the end.
 #
 #   OUT=results bench/gpu_run.sh            everything
@@ -41,7 +41,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
 if [ -n "$smoke" ]; then
   part pytorch 200 "$python" bench/peers/pytorch.py --json "$out/pytorch.json" --smoke --seconds 0.05
 else
-  part pytorch 80 "$python" bench/peers/pytorch.py --json "$out/pytorch.json"
+  part pytorch 60 "$python" bench/peers/pytorch.py --json "$out/pytorch.json"
 fi
 beside=()
 [ ! -s "$out/pytorch.json" ] || beside=(--pytorch "$out/pytorch.json")
@@ -49,17 +49,17 @@ beside=()
 # Right before fast. Both at once: nothing is timed here.
 folders=(ops layers dit text vae)
 [ -z "$smoke" ] || folders=(ops/layer_norm)
-part tests-dawn 70 ./pixart test --backend dawn "${folders[@]}" &
-part tests-deno 70 ./pixart test --backend deno "${folders[@]}" &
+part tests-dawn 60 ./pixart test --backend dawn "${folders[@]}" &
+part tests-deno 60 ./pixart test --backend deno "${folders[@]}" &
 wait
 for backend in dawn deno; do tail -n 1 "$out/tests-$backend.log"; done
 
 if [ -n "$smoke" ]; then
   for backend in dawn deno; do measure "$backend" "$backend" 120 layer_norm 256; done
 else
-  measure dawn dawn 130 networks ops
-  measure deno deno 110 networks ops
-  measure picture dawn 60 picture
+  measure dawn dawn 100 networks ops
+  measure deno deno 75 networks ops
+  measure picture dawn 50 picture
 fi
 tar -C "$out" -czf "$out/logs.tgz" --remove-files $(cd "$out" && ls ./*.log)
 echo "== $SECONDS s"

@@ -2,6 +2,7 @@
 // The weights are two of T5-XXL's; files are written to the system's temporary folder, about 800 MB, and removed at the end.
 
 import { RandomWeights } from "../src/checkpoints/random_weights.ts";
+import { Device } from "../src/gpu/device.ts";
 import { read } from "../src/gpu/readback.ts";
 import { Recorder } from "../src/gpu/recorder.ts";
 import { joinPath, openBytes } from "../src/io/byte_source.ts";
@@ -18,8 +19,8 @@ import type { WeightDType } from "../src/ops/weight_kernels.ts";
 import { type StoredTensor, storedWeights } from "../tests/layers/_stored_weights.ts";
 import { weightBlocks } from "../tests/ops/_block_weight.ts";
 import { assertClose, numbers } from "../tests/_reference.ts";
-import { device } from "./_bench.ts";
 
+const device = await Device.open();
 const WIDTH = 4096;
 const SHAPES: Record<string, [outputs: number, inputs: number]> = { "o": [WIDTH, WIDTH], "wo": [WIDTH, 10240] };
 const PIECE = 32 << 20;

@@ -3,6 +3,7 @@
 import { attentionCases } from "./cases/attention.ts";
 import { blockCases } from "./cases/block.ts";
 import { conv2dCases } from "./cases/conv2d.ts";
+import { elementwiseCases } from "./cases/elementwise.ts";
 import { matmulCases } from "./cases/matmul.ts";
 import { networkCases } from "./cases/networks.ts";
 import { normCases } from "./cases/norms.ts";
@@ -27,6 +28,7 @@ export const ALL_CASES: readonly Case[] = [
   ...attentionCases,
   ...conv2dCases,
   ...normCases,
+  ...elementwiseCases,
 ];
 
 /** How to run. */

@@ -17,7 +17,6 @@ export function open({ fused }: { fused: boolean }): Peer {
   return {
     channelsFirst: true,
     async prepare(kind, arrays, extents) {
-      if (!fused && kind !== "attention" && kind !== "block") throw new Error("the same as onnxruntime-web");
       const model = writeOnnx(kind, arrays, extents, { fused });
       // Bytes rather than a path: a relative path would be fetched as a URL.
       const session = await ort.InferenceSession.create(model.bytes, {

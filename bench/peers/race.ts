@@ -15,6 +15,12 @@ const HERE = fileURLToPath(new URL(".", import.meta.url));
 const WEBGPU_PEERS = ["jax-js", "tfjs", "onnxruntime-web", "onnxruntime-web plain"];
 const PYTORCH = "PyTorch";
 
+/** Whether a peer takes part in a kind of work: the plain graphs differ from the fused ones in attention only. */
+function takesPart(name: string, { job: { kind, inputs } }: Entry): boolean {
+  if (name === PYTORCH) return true;
+  return inputs !== "" && (name !== "onnxruntime-web plain" || kind === "attention" || kind === "block");
+}
+
 /** The names of all peers. */
 export const PEERS: readonly string[] = [...WEBGPU_PEERS, PYTORCH];
 
@@ -163,8 +169,7 @@ export async function race(raced: readonly Raced[], options: RaceOptions): Promi
       entries.push({ ...each, job: await writeJob(each, path, machine.software ? 1500 : 300) });
     }
     for (const name of peers) {
-      const suited = name === PYTORCH ? entries : entries.filter(({ job }) => job.inputs);
-      await raceOne(name, suited, folder, options);
+      await raceOne(name, entries.filter((entry) => takesPart(name, entry)), folder, options);
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -1,0 +1,81 @@
+// The results that are kept: README says what they say, and a device has one file a day.
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import type { Report, Row } from "../../bench/report.ts";
+import { fileNameOf, performanceSection, readResults, withReport, withSection } from "../../bench/results_table.ts";
+
+const timing = (minMs: number) => ({
+  minMs,
+  medianMs: minMs,
+  spread: 0,
+  rounds: 3,
+  repetitions: 1,
+  clock: "gpu" as const,
+});
+
+function row(name: string, kind: Row["kind"], minMs: number, more: Partial<Row> = {}): Row {
+  return {
+    ...{ op: "block", shape: "Σ XL/2 256 tokens", dtype: "f16", name, kind, flops: 1e9, bytes: 1, ok: true },
+    ...{ timing: timing(minMs), floorMs: 1, share: 1 / minMs },
+    ...more,
+  };
+}
+
+function report(date: string, device: string, rows: Row[], words: string[] = []): Report {
+  return {
+    ...{ schema: 1, date, commit: "abcdef0", words, seconds: 1, load: [0, 0], host: { steps: [] }, rows, skipped: [] },
+    machine: {
+      ...{ device, vendor: "", architecture: "", backend: "dawn", driver: "NVIDIA 580", software: /llvm/.test(device) },
+      ...{ features: [], subgroupSize: 32, os: "", cores: 4, deno: "2.9.6" },
+    },
+    ceilings: { f32: 1e12, copy: 1e12, roundTripMs: 0 },
+  };
+}
+
+Deno.test("README's section of performance is what the kept results say", async () => {
+  const text = await Deno.readTextFile(fileURLToPath(new URL("../../README.md", import.meta.url)));
+  const made = withSection(text, performanceSection(readResults()));
+  assert.equal(text, made, "run deno run -A bench/results_table.ts");
+});
+
+Deno.test("performanceSection() tells the newest day of each device, GPUs first, with ratios", () => {
+  const rows = [row("portable", "portable", 8), row("matrix", "chosen", 2), row("tfjs", "peer", 10, { dtype: "f32" })];
+  const files = new Map([
+    ["2026-11-20-nvidia-x.json", { reports: [report("2026-11-20", "NVIDIA X", [row("old", "chosen", 3)])] }],
+    ["2026-11-26-lavapipe.json", { reports: [report("2026-11-26", "llvmpipe", [row("wide", "chosen", 100)])] }],
+    ["2026-11-27-nvidia-x.json", { reports: [report("2026-11-27", "NVIDIA X", rows)] }],
+  ]);
+  const section = performanceSection(files);
+  assert.match(
+    section,
+    /\| block Σ XL\/2 256 tokens \| f16 +\| matrix \| 2\.00 ms \| 500\.0 GFLOP\/s \| 50% +\| 4\.00 +\| 5\.00/,
+  );
+  assert.ok(section.indexOf("NVIDIA X") < section.indexOf("llvmpipe"));
+  assert.ok(!section.includes("| old"));
+});
+
+Deno.test("performanceSection() leaves out what was wrong and what nobody else was measured at", () => {
+  const rows = [row("broken", "chosen", 1, { ok: false }), row("alone", "chosen", 1, { op: "matmul" })];
+  const section = performanceSection(new Map([["2026-11-27-x.json", { reports: [report("2026-11-27", "X", rows)] }]]));
+  assert.ok(section.includes("**X**") && !/broken|alone/.test(section));
+});
+
+Deno.test("withReport() replaces a run of the same words and backend; fileNameOf() names day and device", () => {
+  const [first, again, other] = [
+    report("2026-11-27", "X", []),
+    report("2026-11-28", "X", []),
+    report("2026-11-27", "X", [], ["picture"]),
+  ];
+  const results = [first, other, again].reduce(withReport, { reports: [] });
+  assert.deepEqual(results.reports, [other, again]);
+  assert.equal(
+    fileNameOf(report("2026-11-27T10:00:00Z", "NVIDIA H100 80GB HBM3", [])),
+    "2026-11-27-nvidia-h100-80gb-hbm3.json",
+  );
+  assert.equal(fileNameOf(report("2026-11-27", "llvmpipe: Mesa 25.0.7 (LLVM 15)", [])), "2026-11-27-lavapipe.json");
+});
+
+Deno.test("withSection() refuses a text without markers", () => {
+  assert.throws(() => withSection("# PixArt", "x"), /Cannot write results as the text must hold/);
+});

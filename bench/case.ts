@@ -13,7 +13,12 @@ import type { WeightDType } from "../src/ops/weight_kernels.ts";
  * Every type of weights that linear layers are measured with, with the relative L2 error that it may have. The one list: a type
  * added here is measured wherever weights are multiplied.
  */
-export const WEIGHT_DTYPES: Readonly<Partial<Record<WeightDType, number>>> = { f32: 1e-5, f16: 2e-3 };
+export const WEIGHT_DTYPES: Readonly<Partial<Record<WeightDType, number>>> = {
+  f32: 1e-5,
+  f16: 2e-3,
+  int8: 1e-2,
+  int4: 1e-1,
+};
 
 /** A case on a device. */
 export interface Opened extends Disposable {

@@ -7,6 +7,7 @@ import { parseTransformerConfig } from "../../src/dit/config.ts";
 import { ParameterSet } from "../../src/layers/parameters.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { readFloats } from "../../src/io/weights.ts";
+import { weightBytes } from "../../src/ops/weight_bytes.ts";
 import type { WeightDType } from "../../src/ops/weight_kernels.ts";
 import { numbers } from "../../tests/_reference.ts";
 import { type Case, disposing, WEIGHT_DTYPES } from "../case.ts";
@@ -70,12 +71,12 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
     dtype,
     words: [String(size)],
     flops: blockFlops(N, true),
-    bytes: 4 * C * (2 * N + CAPTION) + (dtype === "f32" ? 4 : 2) * weightCount,
+    bytes: 4 * C * (2 * N + CAPTION) + weightBytes(C, C, dtype) / C ** 2 * weightCount,
     tolerance,
     quick: size === 256 && dtype === "f16",
     large: size > 512,
     async open(device) {
-      const parameters = new ParameterSet(device, "bench", dtype);
+      const parameters = new ParameterSet(device, "bench", dtype, PREFIX);
       const block = new TransformerBlock(parameters, 0, config);
       using source = weights();
       await parameters.load(source);

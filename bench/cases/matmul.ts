@@ -3,7 +3,8 @@
 import { Linear } from "../../src/layers/linear.ts";
 import { ParameterSet } from "../../src/layers/parameters.ts";
 import { matmulVariant } from "../../src/ops/matmul_variants.ts";
-import type { WeightDType } from "../../src/ops/weight_kernels.ts";
+import { weightBytes } from "../../src/ops/weight_bytes.ts";
+import { isFloatDType, type WeightDType } from "../../src/ops/weight_kernels.ts";
 import { numbers } from "../../tests/_reference.ts";
 import { type Case, disposing, sample, WEIGHT_DTYPES, weightsOf } from "../case.ts";
 
@@ -41,19 +42,18 @@ function matmulCase({ what, M, K, N, words, peers, quick }: Shape, dtype: Weight
   // Halves hold these exactly; [out, in] as checkpoints have them.
   const weight = () => numbers(N * K, 2).map((value) => Math.round(value * 512) / 512);
   const input = () => numbers(M * K, 1);
-  const weightBytes = { f32: 4, f16: 2, int8: 1, int4: 0.5 }[dtype as string] ?? 4;
   return {
     op: "matmul",
     shape: `${what} ${M}x${K}x${N}`,
     dtype,
     words,
     flops: 2 * M * K * N,
-    bytes: 4 * M * (K + N) + weightBytes * K * N,
+    bytes: 4 * M * (K + N) + weightBytes(K, N, dtype),
     tolerance,
     quick,
     large: M * K * N > 6e9,
     async open(device) {
-      const parameters = new ParameterSet(device, "bench", dtype);
+      const parameters = new ParameterSet(device, "bench", dtype, "");
       const linear = new Linear(parameters, "layer", K, N, { bias: false });
       using source = await weightsOf({ "layer.weight": { shape: [N, K], data: weight() } });
       await parameters.load(source);
@@ -73,7 +73,7 @@ function matmulCase({ what, M, K, N, words, peers, quick }: Shape, dtype: Weight
         return sum;
       });
     },
-    peer: !peers || dtype === "int8" as string || dtype === "int4" as string ? undefined : {
+    peer: !peers || !isFloatDType(dtype) ? undefined : {
       kind: "matmul",
       extents: { M, K, N },
       inputs: () => {

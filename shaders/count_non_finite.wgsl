@@ -1,13 +1,14 @@
 // count_non_finite: how many elements are NaN or infinite.
-//   x [n]   ->   count [1], added to what is there
+//   x [n]   ->   counts [m], one of which it is added to
 // Looks at bits, since compilers may take it that floats are finite. Bound by memory: reads x once.
 
 struct Params {
   total: u32,
+  at: u32, // which of the counts
 }
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> count: atomic<u32>;
+@group(0) @binding(1) var<storage, read_write> counts: array<atomic<u32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 const EXPONENT = 0x7f800000u;
@@ -19,6 +20,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     found += select(0u, 1u, (x[i] & EXPONENT) == EXPONENT);
   }
   if (found > 0u) {
-    atomicAdd(&count, found);
+    atomicAdd(&counts[p.at], found);
   }
 }

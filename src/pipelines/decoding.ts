@@ -35,20 +35,22 @@ export interface DecodeOptions {
   signal?: AbortSignal;
 }
 
-/** Names of stages whose numbers are checked on the way, with how many of them are not finite. */
+/** Stages whose numbers are checked on the way, one after another. */
 export interface StageCheck {
-  stage: string;
-  /** u32 [1] */
-  count: Tensor;
+  stages: readonly string[];
+  /** u32, for each how many of its numbers are not finite. */
+  counts: Tensor;
 }
 
 /** Reads tensors after checking that no stage made a NaN or an infinity. */
 export async function readChecked(device: Device, checks: readonly StageCheck[], tensor: Tensor) {
-  const [result, ...counts] = await readAll(device, [tensor, ...checks.map(({ count }) => count)]);
-  checks.forEach(({ stage }, i) => {
-    const count = counts[i][0];
-    if (count > 0) {
-      throw new NumericError(`Cannot go on as ${stage} must be finite: ${count} numbers are NaN or infinite`);
+  const [result, ...counts] = await readAll(device, [tensor, ...checks.map(({ counts }) => counts)]);
+  checks.forEach(({ stages }, i) => {
+    const bad = counts[i].findIndex((count) => count > 0);
+    if (bad >= 0) {
+      throw new NumericError(
+        `Cannot go on as ${stages[bad]} must be finite: ${counts[i][bad]} numbers are NaN or infinite`,
+      );
     }
   });
   return result;
@@ -86,7 +88,7 @@ export async function decodeLatents(
   const wanted = { height: height ?? painted.height, width: width ?? painted.width };
   const cut = vae.cutFor(batch, painted.height, painted.width, { tiling, slicing });
   let image = vae.decode(rec, latents, { scale: 1 / scalingFactor, shift: shiftFactor, ...cut });
-  const all = [...checks, { stage: "the decoded image", count: countNonFinite(rec, image) }];
+  const all = [...checks, { stages: ["the decoded image"], counts: countNonFinite(rec, image) }];
   if (wanted.height !== painted.height || wanted.width !== painted.width) {
     const plan = resizeAndCropPlan(painted.height, painted.width, wanted.height, wanted.width);
     image = rec.replace(image, (image) => resizeAndCrop(rec, image, { ...plan, ...wanted }));

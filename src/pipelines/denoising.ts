@@ -7,6 +7,7 @@ import { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { MicroConditions } from "../dit/conditioning.ts";
 import type { PixArtTransformer2DModel } from "../dit/transformer.ts";
+import { countNonFinite } from "../ops/count_non_finite.ts";
 import { mixNoise } from "../ops/mix_noise.ts";
 import { SolverState } from "../ops/solver_step.ts";
 import type { StepPlan } from "../schedulers/scheduler.ts";
@@ -38,6 +39,8 @@ export interface DenoiseOptions {
   kept?: KeptPart;
   /** What a ControlNet is shown. */
   control?: ControlPart;
+  /** u32 [steps + 1]; how many of the latents are not finite after step s is added to count s. */
+  nonFinite?: Tensor;
   /** Whose latents these are; only previews need it. */
   vae?: AutoencoderKL;
   signal?: AbortSignal;
@@ -54,7 +57,7 @@ export interface DenoiseOptions {
 export async function* denoise(
   device: Device,
   transformer: PixArtTransformer2DModel,
-  { latents, prompt, plan, guidance, noise, micro, kept, control, vae, signal }: DenoiseOptions,
+  { latents, prompt, plan, guidance, noise, micro, kept, control, nonFinite, vae, signal }: DenoiseOptions,
 ): AsyncGenerator<StepInfo> {
   if (prompt.captions.join() !== guidance.captions.join()) {
     throw new UsageError(
@@ -103,6 +106,7 @@ export async function* denoise(
       noise: z && rec.upload(z, latents.shape),
     });
     if (kept) mixNoise(rec, latents, { ...kept, ...kept.levels[row] });
+    if (nonFinite) countNonFinite(rec, latents, { counts: nonFinite, at: row + 1 });
     rec.submit();
   };
   const clock = new StepClock();

@@ -184,15 +184,19 @@ export abstract class TextToImagePipeline extends Pipeline {
     using scope = this.device.arena.scope();
     const { latents, kept } = await this.#start(scope, call, part, noise);
     const control = await this.#steer(scope, call, part);
-    for await (const info of this.denoise({ latents, prompt, plan, guidance, noise, micro, kept, control, signal })) {
-      await onStep(info);
-    }
     const rec = new Recorder(this.device).within(scope);
+    const nonFinite = rec.upload(new Uint32Array(plan.length + 1), [plan.length + 1]);
+    const steps = plan.map((_, row) => `the latents after step ${row + 1} of ${plan.length}`);
     const checks = [
-      { stage: "the text encoder's output", count: countNonFinite(rec, prompt.embeds) },
-      { stage: "the denoised latents", count: countNonFinite(rec, latents) },
+      { stages: ["the text encoder's output"], counts: countNonFinite(rec, prompt.embeds) },
+      {
+        stages: ["the latents that the run starts from", ...steps],
+        counts: countNonFinite(rec, latents, { counts: nonFinite, at: 0 }),
+      },
     ];
     rec.submit();
+    const run = { latents, prompt, plan, guidance, noise, micro, kept, control, nonFinite, signal };
+    for await (const info of this.denoise(run)) await onStep(info);
     if (outputType !== "latent") {
       return await this.#decode(latents, { outputType, ...size, vaeTiling, vaeSlicing, signal }, checks);
     }

@@ -21,8 +21,20 @@ Deno.test("countNonFinite() counts NaN and both infinities and nothing else", as
   }
 });
 
-Deno.test("countNonFinite() refuses what is not f32", () => {
+Deno.test("countNonFinite() adds to the count that it is told and to no other", async () => {
+  const counts = await run((rec) => {
+    const x = rec.upload(Float32Array.of(1, NaN, Infinity), [3]);
+    const counts = rec.upload(Uint32Array.of(5, 5, 5), [3]);
+    countNonFinite(rec, x, { counts, at: 2 });
+    return countNonFinite(rec, x, { counts, at: 1 });
+  });
+  assert.deepEqual([...counts], [5, 7, 7]);
+});
+
+Deno.test("countNonFinite() refuses what is not f32, and a place that is none", () => {
   const rec = new Recorder(device);
   using _scope = rec.scope();
-  assert.throws(() => countNonFinite(rec, rec.tensor([4], "f16")), (error) => error instanceof ShapeError);
+  assert.throws(() => countNonFinite(rec, rec.tensor([4], "f16")), ShapeError);
+  const place = { counts: rec.tensor([2], "u32"), at: 2 };
+  assert.throws(() => countNonFinite(rec, rec.tensor([4]), place), ShapeError);
 });

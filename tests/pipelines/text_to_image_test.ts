@@ -169,7 +169,7 @@ Deno.test("generate() names the stage that made a NaN", async () => {
   data[5] = NaN;
   await assert.rejects(
     pipe.generate(APPLE, { ...FEW, seed: undefined, latents: { data, shape: [1, 4, 16, 16] } }),
-    (error) => error instanceof NumericError && error.message.includes("the denoised latents"),
+    (error) => error instanceof NumericError && error.message.includes("the latents that the run starts from"),
   );
 });
 

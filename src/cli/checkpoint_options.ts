@@ -6,8 +6,8 @@ import { type Command, Option } from "npm:commander@15.1.0";
 import { MODEL_KINDS, type ModelKind, type OpenModelOptions } from "../checkpoints/open_model.ts";
 import { FORMATS, type ModelFormat, type WrittenModel } from "../checkpoints/write_model.ts";
 import { UsageError } from "../errors.ts";
+import { formatBytes } from "../io/byte_words.ts";
 import { isTargetDType, type TargetDType } from "../io/cast_weights.ts";
-import { formatBytes } from "./download_command.ts";
 import type { Output } from "./output.ts";
 import { formatSeconds } from "./progress.ts";
 

@@ -4,6 +4,7 @@ import process from "node:process";
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
 import cliProgress from "npm:cli-progress@3.12.0";
 import { UsageError } from "../errors.ts";
+import { formatBytes } from "../io/byte_words.ts";
 import { downloadModel, type DownloadProgress } from "../io/hub.ts";
 import { isModelId } from "../io/hub_names.ts";
 import { downloadPreset, findPreset, type FoundModel, PRESETS } from "../pipelines/presets.ts";
@@ -29,12 +30,6 @@ export interface DownloadReport {
   /** Bytes of the files that were asked for, and of them those that came over the network. */
   bytes: { total: number; fetched: number };
   seconds: number;
-}
-
-/** A number of bytes in words: `1.3 GB`. */
-export function formatBytes(bytes: number): string {
-  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 4);
-  return power === 0 ? `${Math.round(bytes)} B` : `${(bytes / 1000 ** power).toFixed(1)} ${"_kMGT"[power]}B`;
 }
 
 /** The part of the package that is used here, which has no types of its own. */

@@ -2,8 +2,8 @@
 // only headers are read.
 
 import { describeModel, type ModelDescription } from "../checkpoints/describe_model.ts";
+import { formatBytes } from "../io/byte_words.ts";
 import { type SourceFlags, sourceOptions } from "./checkpoint_options.ts";
-import { formatBytes } from "./download_command.ts";
 import type { Output } from "./output.ts";
 import { formatTable } from "./table.ts";
 

@@ -19,7 +19,11 @@ export interface PictureExtent {
   tokens: number;
   /** Captions that each picture is asked with: two with guidance, three with perturbed attention, too. */
   captions: number;
+  /** Different captions of all pictures. */
+  texts: number;
   steps: number;
+  /** Pixels of each picture in the end, where it is resized. */
+  resultPixels?: number;
 }
 
 /** Buffers of f32 that exist at once: floats, and how many of that size. */
@@ -45,18 +49,18 @@ export function pooledBytes(phases: readonly Buffers[]): number {
   return pool.reduce((sum, { size }) => sum + size, SMALL_THINGS);
 }
 
-/** The embeddings that go from stage to stage: of the batch, and of the part of it that is painted. */
-export function embeddingBuffers(width: number, { batch, tokens, captions }: PictureExtent): Buffers {
-  return [[batch * captions * tokens * width, 2]];
+/** The embeddings that go from stage to stage: each different one, and those of the pictures. */
+export function embeddingBuffers(width: number, { batch, tokens, captions, texts }: PictureExtent): Buffers {
+  return [[texts * tokens * width, 1], [batch * captions * tokens * width, 1]];
 }
 
 /** What encoding the prompts takes. */
 export function encodingBuffers({ dModel, dKv, dFf, numHeads }: T5Config, picture: PictureExtent): Buffers {
-  const texts = picture.batch * picture.captions * picture.tokens;
+  const texts = picture.texts * picture.tokens;
   const inner = numHeads * dKv;
   return [
     ...embeddingBuffers(dModel, picture),
-    [texts * dModel, 5], // the rows of the table, the residual, what is normed, the result, and the batch of it
+    [texts * dModel, 4], // the rows of the table, the residual, what is normed, and the result
     [texts * inner * 3, 1],
     [texts * inner, 1],
     [texts * dFf, 2],
@@ -112,12 +116,13 @@ export function decodingPhases(config: AutoencoderConfig, picture: PictureExtent
   const { batch, height, width } = picture;
   const factor = scaleFactorOf(config);
   const samples = cut.slicing ? 1 : batch;
-  const all = batch * height * width;
+  const all = batch * height * width, result = batch * (picture.resultPixels ?? height * width);
   const lengths = (pixels: number) => cut.tiling ? tileLengths(pixels / factor, cut.tiling) : [pixels / factor];
   const rows = lengths(height), columns = lengths(width);
   const held: Buffers = [
-    [all * outChannels, 3], // the image, what is resized, and pixels or numbers in another order
-    [all, 2], // packed pixels, and their way back
+    [all * outChannels, 1],
+    [result * outChannels, 2], // what is resized, and pixels or numbers in another order
+    [result, 2], // packed pixels, and their way back
     [all / factor ** 2 * latentChannels, 3],
   ];
   // A row of decoded tiles, and the one that follows below.

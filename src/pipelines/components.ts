@@ -13,6 +13,8 @@ import type { Scheduler } from "../schedulers/scheduler.ts";
 import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { T5Tokenizer } from "../text/tokenizer.ts";
 import { AutoencoderKL } from "../vae/autoencoder.ts";
+import { measurePipeline } from "./measure_pipeline.ts";
+import { type ExpectedRun, type Loading, MemoryLimit } from "./memory_limit.ts";
 import { findModel } from "./presets.ts";
 
 /** The parts that a pipeline is put together from. */
@@ -26,6 +28,8 @@ export interface PipelineComponents {
   textEncoder?: T5EncoderModel;
   /** Steers the transformer where a call has a `controlImage`. */
   controlnet?: PixArtControlNetAdapterModel;
+  /** The limit of GPU memory that calls keep to, where there is one. */
+  memory?: MemoryLimit;
 }
 
 /** How far loading is. */
@@ -49,6 +53,13 @@ export interface PipelineLoadOptions {
   offload?: boolean;
   /** Bytes for the text encoder's weights; where they take more, its blocks are read one after another for each prompt. */
   textEncoderBudget?: number;
+  /**
+   * Bytes of GPU memory to keep to. What must be given up for that is chosen, the least first: see `MemoryPlan`. What is given up already
+   * (`offload`, `quantize`, `textEncoderBudget`) stays so. LoRAs that are loaded later are not counted.
+   */
+  maxMemory?: number;
+  /** The largest call that `maxMemory` is planned for; each call is fitted anew. */
+  maxMemoryFor?: ExpectedRun;
   transformer?: PixArtTransformer2DModel;
   scheduler?: Scheduler;
   vae?: AutoencoderKL | null;
@@ -88,6 +99,12 @@ const CLASSES: Record<string, readonly string[]> = {
   scheduler: Object.keys(SCHEDULERS),
 };
 
+/** How networks are loaded when nothing is planned: as asked for. */
+function loadingOf({ dtype, quantize = {}, offload, textEncoderBudget }: PipelineLoadOptions): Loading {
+  const { textEncoder = dtype, transformer = dtype } = quantize;
+  return { offload, textEncoderBudget, forms: { textEncoder, transformer, vae: dtype } };
+}
+
 /**
  * Loads the components of a pipeline one after another. On failure nothing stays allocated.
  *
@@ -113,10 +130,9 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
   try {
     const device = options.device ?? await Device.open({ backend: options.backend });
     if (!options.device) owned.push(device);
-    const { dtype, quantize = {}, offload, textEncoderBudget, signal, onProgress, onWarning } = options;
+    const { signal, onProgress, onWarning } = options;
     const load = (component: string) => ({
       device,
-      dtype,
       offload,
       signal,
       onWarning,
@@ -128,6 +144,15 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
       return model;
     };
     const has = (component: string) => className(index, component, folder) !== undefined;
+    const controlnetPath = typeof options.controlnet === "string" ? await find(options.controlnet) : undefined;
+    const { maxMemory, maxMemoryFor } = options;
+    const memory = maxMemory === undefined ? undefined : new MemoryLimit(
+      await measurePipeline(folder, device, has, options, controlnetPath),
+      maxMemory,
+      maxMemoryFor,
+      options,
+    );
+    const { offload, textEncoderBudget, forms } = memory?.loading ?? loadingOf(options);
     const scheduler = options.scheduler ?? schedulerFromConfig(
       await readJson(joinPath(folder, "scheduler", "scheduler_config.json"), { signal }),
       className(index, "scheduler", folder),
@@ -138,28 +163,28 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     const textEncoder = options.textEncoder === null || !has("text_encoder") ? undefined : options.textEncoder ?? own(
       await T5EncoderModel.fromPretrained(folder, {
         ...load("text_encoder"),
-        dtype: quantize.textEncoder ?? dtype,
+        dtype: forms.textEncoder,
         weightBudget: textEncoderBudget,
       }),
     );
     const transformer = options.transformer ?? own(
       await PixArtTransformer2DModel.fromPretrained(folder, {
         ...load("transformer"),
-        dtype: quantize.transformer ?? dtype,
+        dtype: forms.transformer,
       }),
     );
-    const vae = options.vae === null || !has("vae")
-      ? undefined
-      : options.vae ?? own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(dtype) }));
+    const vae = options.vae === null || !has("vae") ? undefined : options.vae ??
+      own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(forms.vae) }));
     const controlnet = typeof options.controlnet !== "string" ? options.controlnet : own(
-      await PixArtControlNetAdapterModel.fromPretrained(await find(options.controlnet), {
+      await PixArtControlNetAdapterModel.fromPretrained(controlnetPath!, {
         ...load("controlnet"),
         subfolder: undefined,
         config: transformer.config,
-        dtype: floatDType(dtype),
+        dtype: floatDType(options.dtype),
       }),
     );
-    return { components: { scheduler, tokenizer, textEncoder, transformer, vae, controlnet }, device, owned };
+    const components = { scheduler, tokenizer, textEncoder, transformer, vae, controlnet, memory };
+    return { components, device, owned };
   } catch (error) {
     for (const part of owned.reverse()) part[Symbol.dispose]();
     throw error;

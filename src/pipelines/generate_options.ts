@@ -3,6 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { formatShape, Tensor } from "../gpu/tensor.ts";
 import type { Image } from "../io/image.ts";
+import type { Tiling } from "../vae/tiling.ts";
 import type { ControlOptions } from "./control_options.ts";
 import type { GuidanceVariant } from "./guidance.ts";
 import type { PagOptions } from "./pag.ts";
@@ -125,7 +126,7 @@ export interface GenerateOptions extends EmbeddingOptions, PagOptions, StartImag
    */
   promptWeighting?: boolean;
   /** Decodes in overlapping tiles, as after diffusers' `enable_vae_tiling`; on its own where a picture does not fit the device. */
-  vaeTiling?: boolean;
+  vaeTiling?: boolean | Tiling;
   /** Decodes one picture at a time, as after diffusers' `enable_vae_slicing`; on its own where a batch does not fit the device. */
   vaeSlicing?: boolean;
   /** Stops the run within one step. */

@@ -46,6 +46,8 @@ export interface PictureCall {
   painted: PictureSize;
   plan: RunPlan;
   guidance: Guidance;
+  /** Pictures of all prompts. */
+  pictures: number;
   /** Where the run starts from pictures, the share of it that is run. */
   strength?: number;
   /** Where a ControlNet steers. */
@@ -107,6 +109,7 @@ export function planCall(
     painted: { height, width },
     plan: planRun(scheduler, options, strength),
     guidance: perturbed(unperturbed, options, transformer.config.numLayers),
+    pictures: prompts * (options.numImagesPerPrompt ?? 1),
     strength,
     control,
     seed: options.seed ?? (options.latents ? undefined : Number(Generator.fromEntropy().seed)),

@@ -139,10 +139,13 @@ export abstract class TextToImagePipeline extends Pipeline {
   ): Promise<GenerateResult> {
     const { components, traits, vaeScaleFactor, defaultSize, device } = this;
     const called = { components, traits, vaeScaleFactor, defaultSize };
-    const call = planCall(called, prompt, options);
     const { signal, maxSequenceLength = traits.maxSequenceLength, cleanCaption = true } = options;
+    const planned = planCall(called, prompt, options);
     signal?.throwIfAborted();
-    const { guidance, painted } = call;
+    const { guidance, painted } = planned;
+    const atOnce = options.batchSize ?? picturesAtOnce(called, painted, guidance.captions.length);
+    const tokens = Math.min(maxSequenceLength, components.tokenizer?.modelMaxLength ?? Infinity);
+    const call = components.memory?.fit(planned, { tokens, atOnce }) ?? planned;
     using captions = await encodeCaptions(this.#textStage, prompt, {
       ...options,
       guidance,
@@ -151,7 +154,7 @@ export abstract class TextToImagePipeline extends Pipeline {
     });
     const { batch } = captions;
     const tell = teller(call.plan.steps.length, batch, options.onStep);
-    let most = options.batchSize ?? picturesAtOnce(called, painted, guidance.captions.length);
+    let most = call.options.batchSize ?? atOnce;
     const parts: Decoded[] = [];
     for (let start = 0; start < batch;) {
       const part = { start, count: Math.min(most, batch - start), batch };
@@ -212,7 +215,7 @@ export abstract class TextToImagePipeline extends Pipeline {
     noise: NoiseSource,
   ): Promise<{ latents: Tensor; kept?: KeptPart }> {
     const { device, components: { vae } } = this;
-    const { latents: given, numImagesPerPrompt: perPrompt = 1, signal } = options;
+    const { latents: given, numImagesPerPrompt: perPrompt = 1, vaeTiling: tiling, signal } = options;
     const shape = this.#latentShape(part.count, painted);
     if (given) checkLatents(given, this.#latentShape(part.batch, painted));
     const own = given && samplesOf(given, part);
@@ -226,6 +229,7 @@ export abstract class TextToImagePipeline extends Pipeline {
         part,
         perPrompt,
         ...painted,
+        tiling,
         random: noise,
         noise: noiseGiven,
         signal,

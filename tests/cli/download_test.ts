@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { basename } from "node:path";
 import { UsageError } from "../../src/errors.ts";
-import { formatBytes } from "../../src/cli/download_command.ts";
 import { isModelId, isSafePath } from "../../src/io/hub_names.ts";
 import { downloadPreset, findModel, findPreset, PRESETS } from "../../src/pipelines/presets.ts";
 import { FakeHub, type FakeModel, fakePipeline, NEEDED, temporaryFolder, textBytes } from "../io/_hub_server.ts";
@@ -254,12 +253,4 @@ Deno.test("findModel() takes a folder before a preset of the same name", async (
   using folder = temporaryFolder();
   assert.equal(await findModel(folder.path), folder.path);
   assert.equal(await findModel("https://a.b/c"), "https://a.b/c");
-});
-
-Deno.test("formatBytes() chooses the unit", () => {
-  const cases: [number, string][] = [[0, "0 B"], [999, "999 B"], [1500, "1.5 kB"], [2.34e9, "2.3 GB"], [
-    5e15,
-    "5000.0 TB",
-  ]];
-  for (const [bytes, text] of cases) assert.equal(formatBytes(bytes), text);
 });

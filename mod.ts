@@ -82,6 +82,7 @@ export {
 } from "./src/pipelines/pixart_controlnet_pipelines.ts";
 export { PixArtAlphaDMDPipeline } from "./src/pipelines/pixart_alpha_dmd_pipeline.ts";
 export { PixArtAlphaLCMPipeline } from "./src/pipelines/pixart_alpha_lcm_pipeline.ts";
+export { HEDdetector, type HEDLoadOptions } from "./src/pipelines/hed_detector.ts";
 export { PixArtAlphaPipeline } from "./src/pipelines/pixart_alpha_pipeline.ts";
 export { PixArtSigmaPAGPipeline } from "./src/pipelines/pixart_sigma_pag_pipeline.ts";
 export { PixArtSigmaPipeline } from "./src/pipelines/pixart_sigma_pipeline.ts";

@@ -7,6 +7,7 @@ import { UsageError } from "../errors.ts";
 import { edgeImage } from "../io/edge_image.ts";
 import { loadImage } from "../io/load_image.ts";
 import type { ControlOptions } from "../pipelines/control_options.ts";
+import type { HEDdetector } from "../pipelines/hed_detector.ts";
 import { finiteNumber } from "./option_numbers.ts";
 
 /** What can be said of one picture's steering, by long names. */
@@ -32,14 +33,22 @@ export function addControlOptions(command: Command): Command {
 /**
  * Looks whether the options go together, before any work.
  *
- * @param controlnet Whether the pipeline gets a ControlNet.
+ * @param models The ControlNet and the edge detector that the pipeline gets.
  * @throws {UsageError} when they do not.
  */
-export function checkControlFlags(flags: ControlFlags, controlnet: boolean): void {
+export function checkControlFlags(
+  flags: ControlFlags,
+  { controlnet, hed }: { controlnet?: string; hed?: string },
+): void {
   const { controlImage, controlEdges, controlScale, controlStart, controlEnd } = flags;
   if (controlImage !== undefined) {
-    if (controlnet) return;
-    throw new UsageError("Cannot steer by --control-image as a ControlNet must see it: give --controlnet FILE");
+    if (controlnet === undefined) {
+      throw new UsageError("Cannot steer by --control-image as a ControlNet must see it: give --controlnet FILE");
+    }
+    if (controlEdges && hed !== undefined) {
+      throw new UsageError("Cannot draw edges as one way must say how: --control-edges and --hed do");
+    }
+    return;
   }
   const others = { "--control-edges": controlEdges, "--control-scale": controlScale };
   const named = Object.entries({ ...others, "--control-start": controlStart, "--control-end": controlEnd });
@@ -52,14 +61,18 @@ export function checkControlFlags(flags: ControlFlags, controlnet: boolean): voi
 /**
  * Loads what the ControlNet is shown.
  *
+ * @param hed Draws its edges, where there is one.
  * @throws {UsageError} when it is no picture.
  */
-export async function controlOptions(flags: ControlFlags, signal: AbortSignal): Promise<ControlOptions> {
+export async function controlOptions(
+  flags: ControlFlags,
+  { hed, signal }: { hed?: HEDdetector; signal: AbortSignal },
+): Promise<ControlOptions> {
   const { controlImage: file, controlEdges, controlScale, controlStart, controlEnd } = flags;
   if (file === undefined) return {};
   const image = await loadImage(file, { signal });
   return {
-    controlImage: controlEdges ? edgeImage(image) : image,
+    controlImage: hed ? await hed.detect(image, { signal }) : controlEdges ? edgeImage(image) : image,
     controlnetConditioningScale: controlScale,
     controlGuidanceStart: controlStart,
     controlGuidanceEnd: controlEnd,

@@ -132,7 +132,7 @@ export async function generate(
 ): Promise<number> {
   const started = performance.now();
   const { jobs, flags } = await settle(prompt, asDistilled(asked, given), given);
-  for (const job of jobs) checkControlFlags(job.flags, flags.controlnet !== undefined);
+  for (const job of jobs) checkControlFlags(job.flags, flags);
   await checkFiles(flags);
   return await cancellable("generate", (signal) => run({ jobs, flags }, { started, signal, output }));
 }

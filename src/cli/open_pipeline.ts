@@ -7,6 +7,7 @@ import { exists, joinPath, readJson } from "../io/byte_source.ts";
 import { isRecord } from "../io/strict_json.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
+import { HEDdetector } from "../pipelines/hed_detector.ts";
 import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
 import { findModel } from "../pipelines/presets.ts";
@@ -21,12 +22,15 @@ export interface ModelFlags {
   backend?: Backend;
   lora?: LoraChoice[];
   controlnet?: string;
+  hed?: string;
 }
 
 /** A pipeline on its device; both are freed together. */
 export interface OpenedPipeline extends Disposable {
   pipe: TextToImagePipeline;
   device: Device;
+  /** Draws the edges that a ControlNet is shown. */
+  hed?: HEDdetector;
   /** The folder or URL that it came from. */
   model: string;
   /** In the order in which they apply. */
@@ -72,7 +76,7 @@ export async function locateModel(
  */
 export async function openPipeline(
   model: string,
-  { dtype, backend, lora = [], controlnet }: ModelFlags,
+  { dtype, backend, lora = [], controlnet, hed: detector }: ModelFlags,
   { signal, progress, warn }: { signal: AbortSignal; progress: Progress; warn(text: string): void },
 ): Promise<OpenedPipeline> {
   await checkLoras(lora, signal);
@@ -95,6 +99,9 @@ export async function openPipeline(
       onProgress: ({ component, loaded, total }) => progress.show(`loading ${component}`, loaded, total),
     }),
   );
+  const hed = detector === undefined
+    ? undefined
+    : stack.use(await HEDdetector.fromPretrained(detector, { device, offload: true, signal }));
   const worn = await wearLoras(
     pipe,
     lora,
@@ -104,5 +111,5 @@ export async function openPipeline(
   worn.notes.forEach(note);
   progress.stop();
   const owned = stack.move();
-  return { pipe, device, model, loras: worn.loras, notes, [Symbol.dispose]: () => owned.dispose() };
+  return { pipe, device, hed, model, loras: worn.loras, notes, [Symbol.dispose]: () => owned.dispose() };
 }

@@ -52,7 +52,7 @@ export interface PaintContext {
  */
 export async function paint(
   job: PictureJob,
-  { opened: { pipe, model }, scheduler, signal, progress, label = "", previewFile }: PaintContext,
+  { opened: { pipe, model, hed }, scheduler, signal, progress, label = "", previewFile }: PaintContext,
 ): Promise<{ report: PictureReport; images: Image[] }> {
   const { prompt, flags, seed, files, only } = job;
   const { steps, guidance } = flags;
@@ -85,7 +85,7 @@ export async function paint(
     guidanceVariant: flags.originalGuidance ? "original" : undefined,
     pagScale: flags.pagScale,
     pagAppliedLayers: flags.pagLayers,
-    ...await controlOptions(flags, signal),
+    ...await controlOptions(flags, { hed, signal }),
     signal,
     async onStep({ step, steps, preview }) {
       progress.show(`${label}${step < steps ? "denoising" : "decoding"}`, step % steps, steps);

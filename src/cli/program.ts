@@ -71,6 +71,7 @@ function addGenerate(program: Command, run: Run): void {
       "--controlnet <model>",
       "a ControlNet of the model: a file, a folder, a URL, or a name of ./pixart download",
     )
+    .option("--hed <model>", "show it the edges that this detector finds: a file, a URL, or alpha-controlnet-hed")
     .option("--overwrite", "write over files that are there");
   command.addOption(
     new Option("--distilled <way>", "sample a model distilled so; when not given, as its name says").choices(DISTILLED),

@@ -5,21 +5,24 @@ import { join } from "node:path";
 import { decodePng } from "../../src/io/image.ts";
 import { checkControlFlags } from "../../src/cli/controlnet_options.ts";
 import { UsageError } from "../../src/errors.ts";
-import { writeControlNet } from "../pipelines/_controlnet.ts";
+import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { narrowHed, writeControlNet } from "../pipelines/_controlnet.ts";
 import { filesIn, pixart, ROOT, temporaryFolder } from "./_cli.ts";
 
 const SOURCE = join(ROOT, "tests/golden/pictures/source.png");
 
 Deno.test("checkControlFlags() asks for what is missing", () => {
-  checkControlFlags({}, false);
-  checkControlFlags({}, true);
-  checkControlFlags({ controlImage: "a.png", controlScale: 0 }, true);
+  const controlnet = "net.pth", hed = "hed.pth";
+  checkControlFlags({}, {});
+  checkControlFlags({}, { controlnet, hed });
+  checkControlFlags({ controlImage: "a.png", controlScale: 0 }, { controlnet });
   const refused: [Parameters<typeof checkControlFlags>, RegExp][] = [
-    [[{ controlImage: "a.png" }, false], /give --controlnet FILE/],
-    [[{ controlScale: 0 }, true], /Cannot use --control-scale .* give --control-image FILE/],
-    [[{ controlEdges: true }, false], /Cannot use --control-edges/],
-    [[{ controlStart: 0 }, true], /Cannot use --control-start/],
-    [[{ controlEnd: 1 }, true], /Cannot use --control-end/],
+    [[{ controlImage: "a.png" }, { hed }], /give --controlnet FILE/],
+    [[{ controlImage: "a.png", controlEdges: true }, { controlnet, hed }], /--control-edges and --hed do/],
+    [[{ controlScale: 0 }, { controlnet }], /Cannot use --control-scale .* give --control-image FILE/],
+    [[{ controlEdges: true }, {}], /Cannot use --control-edges/],
+    [[{ controlStart: 0 }, { controlnet }], /Cannot use --control-start/],
+    [[{ controlEnd: 1 }, { controlnet }], /Cannot use --control-end/],
   ];
   for (const [args, message] of refused) {
     assert.throws(
@@ -50,6 +53,9 @@ Deno.test("generate() lets a ControlNet steer and words weigh, and makes the pic
   assert.match(alone.stderr, /a ControlNet steered it; give that by --controlnet FILE/);
   await made("--like", at("steered.png"), ...net, ...shown, "--out", at("again.png"));
   assert.deepEqual(await pixelsOf("again.png"), await pixelsOf("steered.png"));
+  await Deno.writeFile(at("hed.safetensors"), encodeSafetensors(narrowHed()));
+  await made(...words, ...net, ...shown.slice(0, 2), "--hed", at("hed.safetensors"), "--out", at("hed.png"));
+  assert.notDeepEqual(await pixelsOf("hed.png"), await pixelsOf("plain.png"));
   const batch = `a (red:1.4) apple --prompt-weighting --control-image ${SOURCE} --control-edges\n` +
     JSON.stringify({ prompt: "a (red:1.4) apple", promptWeighting: true });
   await Deno.writeTextFile(at("prompts.txt"), batch);

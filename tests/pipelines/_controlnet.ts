@@ -1,4 +1,4 @@
-// A ControlNet of the default model, whose numbers are the same in every run. Out: its file.
+// A ControlNet of the default model and an edge detector, whose numbers are the same in every run. Out: their tensors or files.
 
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
@@ -38,4 +38,29 @@ export async function writeControlNet(folder: string): Promise<string> {
   const file = `${folder}/controlnet.safetensors`;
   await Deno.writeFile(file, encodeSafetensors(await controlTensors()));
   return file;
+}
+
+/** An edge detector with the layers of the released one, whose widths of 64 to 512 are 4 to 12. */
+export function narrowHed(): Record<string, TensorData> {
+  const all: Record<string, TensorData> = {
+    norm: { dtype: "F32", shape: [1, 3, 1, 1], data: Float32Array.of(120, 110, 100) },
+  };
+  let channels = 3;
+  const conv = (name: string, width: number, kernel: number, seed: number, scale: number) => {
+    const count = width * channels * kernel ** 2;
+    all[`${name}.weight`] = {
+      dtype: "F32",
+      shape: [width, channels, kernel, kernel],
+      data: numbers(count, seed, scale),
+    };
+    all[`${name}.bias`] = { dtype: "F32", shape: [width], data: numbers(width, seed + 500, scale) };
+  };
+  [[4, 2], [8, 2], [8, 3], [12, 3], [12, 3]].forEach(([width, layers], scale) => {
+    const seed = 100 * (scale + 1);
+    for (let i = 0; i < layers; i++, channels = width) {
+      conv(`block${scale + 1}.convs.${i}`, width, 3, seed + i, 1.7 / 3 / Math.sqrt(channels));
+    }
+    conv(`block${scale + 1}.projection`, 1, 1, seed + 50, 0.02 * 3 ** (scale + 1));
+  });
+  return all;
 }

@@ -5,7 +5,6 @@ import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { UsageError } from "../../src/errors.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { edgeImage } from "../../src/io/edge_image.ts";
-import { Image } from "../../src/io/image.ts";
 import { openSafetensors } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
@@ -22,6 +21,7 @@ import { device } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
 import { golden, temporaryFolder } from "../_weights.ts";
 import { COPIES, writeControlNet } from "./_controlnet.ts";
+import { pattern } from "./_patterns.ts";
 
 const APPLE = "a red apple on a blue background", CACTUS = "a cactus on pink";
 const CALL = {
@@ -45,14 +45,6 @@ const pipe = await load((controlnet) =>
 );
 const plain = new PixArtSigmaPipeline({ ...pipe.components, controlnet: undefined });
 
-/** The pictures that the recorded runs were shown. */
-function pattern(width: number, height: number, k: number): Image {
-  const pixels = Array.from({ length: width * height }, (_, i) => {
-    const x = i % width, y = Math.floor(i / width);
-    return [(x * 7 + y * k) % 256, (x * y * k) % 256, (255 - 3 * x) % 256];
-  });
-  return new Image({ width, height, pixels: Uint8Array.from(pixels.flat()) });
-}
 const WIDE = pattern(80, 48, 3), SQUARE = pattern(64, 64, 5);
 
 async function latentsOf(from: TextToImagePipeline, options: GenerateOptions, prompt: string | string[] = APPLE) {

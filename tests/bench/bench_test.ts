@@ -3,59 +3,17 @@
 import assert from "node:assert/strict";
 import { type Case, type Opened, sample, spreadPlaces } from "../../bench/case.ts";
 import { floorMs } from "../../bench/ceiling.ts";
-import { contest, openDevices, withTiming } from "../../bench/contest.ts";
+import { contest, openDevices } from "../../bench/contest.ts";
 import { measure, summarize } from "../../bench/measure.ts";
 import { lines } from "../../bench/peers/lines.ts";
 import { plotReport } from "../../bench/plot.ts";
-import type { Report, Row } from "../../bench/report.ts";
 import { ALL_CASES } from "../../bench/run.ts";
 import { select } from "../../bench/selection.ts";
 import { formatMs, formatReport, isWebGpuPeer, ratioToPeers } from "../../bench/table.ts";
 import { UsageError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { add } from "../../src/ops/add.ts";
-
-const CEILINGS = { f32: 1e12, f16: 4e12, copy: 1e11, roundTripMs: 0.1 };
-
-function row(name: string, minMs: number, more: Partial<Row> = {}): Row {
-  const timing = { minMs, medianMs: 2 * minMs, spread: 1, rounds: 4, repetitions: 1, clock: "gpu" as const };
-  const bare: Row = {
-    ...{ op: "matmul", shape: "proj 8x8x8", dtype: "f32", name, kind: "chosen" as const },
-    ...{ flops: 1e9, bytes: 1e3, ok: true },
-    ...more,
-  };
-  return withTiming(bare, timing, CEILINGS);
-}
-
-const REPORT: Report = {
-  schema: 1,
-  date: "2026-11-27T12:00:00.000Z",
-  commit: "abcdef0",
-  words: [],
-  seconds: 12,
-  load: [0.5, 1],
-  machine: {
-    ...{
-      device: "A <fast> GPU",
-      vendor: "",
-      architecture: "",
-      backend: "deno",
-      driver: "Mesa 25.0.7",
-      software: false,
-    },
-    ...{ features: [], subgroupSize: 32, os: "linux x86_64", cores: 2, deno: "2.9.6" },
-  },
-  ceilings: CEILINGS,
-  host: { dispatchUs: 2, steps: [] },
-  rows: [
-    row("wide", 2),
-    row("tfjs", 20, { kind: "peer" }),
-    row("jax-js", 12, { kind: "peer" }),
-    row("onnxruntime-web", 1, { kind: "peer", ok: false, note: "wrong: off by 2.0e-1" }),
-    row("PyTorch fp16", 1, { kind: "peer", dtype: "f16" }),
-  ],
-  skipped: [],
-};
+import { CEILINGS, REPORT } from "./_report.ts";
 
 Deno.test("select() narrows by words of different kinds and widens by words of one kind", () => {
   const ops = (

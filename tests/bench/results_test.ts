@@ -40,7 +40,7 @@ Deno.test("README's section of performance is what the kept results say", async 
 });
 
 Deno.test("performanceSection() tells the newest day of each device, GPUs first, with ratios", () => {
-  const rows = [row("portable", "portable", 8), row("matrix", "chosen", 2), row("tfjs", "peer", 10, { dtype: "f32" })];
+  const rows = [row("matrix", "chosen", 2), row("tfjs", "peer", 10, { dtype: "f32" }), row("portable", "portable", 8)];
   const files = new Map([
     ["2026-11-20-nvidia-x.json", { reports: [report("2026-11-20", "NVIDIA X", [row("old", "chosen", 3)])] }],
     ["2026-11-26-lavapipe.json", { reports: [report("2026-11-26", "llvmpipe", [row("wide", "chosen", 100)])] }],

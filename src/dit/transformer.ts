@@ -277,7 +277,10 @@ export class PixArtTransformer2DModel extends AdaptedModel {
       this.#blocks.forEach((block, i) => {
         const copy = control?.net.blocks[i - 1]; // the first block has none before it
         if (control && copy) {
-          copied ??= tokens.map((part) => ({ ...part, x: control.net.enter(rec, part.x, partOf(control, part, area)) }));
+          copied ??= tokens.map((part) => ({
+            ...part,
+            x: control.net.enter(rec, part.x, partOf(control, part, area)),
+          }));
           run(copy, numLayers + i - 1, copied);
           copied.forEach((part, at) => control.net.leave(rec, i - 1, part.x, tokens[at].x, control));
         }

@@ -5,10 +5,12 @@ import { extname } from "node:path";
 import { UsageError } from "../errors.ts";
 import { exists } from "../io/byte_source.ts";
 import { loadImage } from "../io/load_image.ts";
+import type { MemoryPlan } from "../pipelines/memory_plan.ts";
 import { cancellable } from "./cancel.ts";
 import { asDistilled } from "./distilled.ts";
 import { ContactSheet } from "./contact_sheet.ts";
 import { checkControlFlags } from "./controlnet_options.ts";
+import { planLine } from "./memory_options.ts";
 import { locateModel, type ModelFlags, openPipeline } from "./open_pipeline.ts";
 import { CancelledError, EXIT, type Output, tellError } from "./output.ts";
 import { paint, type PictureReport, toSeconds } from "./paint.ts";
@@ -43,8 +45,8 @@ interface RunReport {
   device: string;
   /** In the order in which they apply. */
   loras: { name: string; file: string; scale: number }[];
-  /** Bytes of GPU buffers: the most at once, and with the model still loaded at the end. */
-  memory: { peakBytes: number; bytesAfter: number };
+  /** Bytes of GPU buffers: the most at once, and with the model still loaded at the end. With --max-memory, what was planned for it. */
+  memory: { peakBytes: number; bytesAfter: number; plan?: MemoryPlan };
   warnings: string[];
   /** The contact sheet. */
   grid?: string;
@@ -158,9 +160,10 @@ async function run(
     progress.stop();
     output.log(`warning: ${text}`);
   };
-  using opened = await openPipeline(model, flags, { signal, progress, warn });
+  using opened = await openPipeline(model, flags, { signal, progress, warn, pictures: todo.map(({ flags }) => flags) });
   const { pipe, device, loras, notes } = opened;
-  const { scheduler } = pipe.components;
+  const { scheduler, memory } = pipe.components;
+  if (memory) output.log(planLine(memory.plan));
   const loaded = performance.now();
   const sheet = flags.grid === undefined ? undefined : new ContactSheet();
   const pictures: PictureReport[] = [], failed: BatchReport["failed"] = [];
@@ -205,7 +208,7 @@ async function run(
     backend: device.entry.backend,
     device: device.description,
     loras,
-    memory: { peakBytes: device.ledger.peak, bytesAfter: device.ledger.bytes },
+    memory: { peakBytes: device.ledger.peak, bytesAfter: device.ledger.bytes, plan: memory?.plan },
     warnings: [...notes, ...pictures.flatMap(({ warnings }) => warnings)],
     ...(sheet && sheet.count > 0 ? { grid: flags.grid } : {}),
   };

@@ -13,10 +13,12 @@ import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
 import { findModel } from "../pipelines/presets.ts";
 import type { TextToImagePipeline } from "../pipelines/text_to_image.ts";
 import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
+import { type MemoryFlags, memoryLoading } from "./memory_options.ts";
+import type { PictureFlags } from "./picture_options.ts";
 import type { Progress } from "./progress.ts";
 
 /** What is loaded, and how. */
-export interface ModelFlags {
+export interface ModelFlags extends MemoryFlags {
   model?: string;
   dtype?: WeightDType;
   backend?: Backend;
@@ -33,6 +35,8 @@ export interface OpenedPipeline extends Disposable {
   hed?: HEDdetector;
   /** The folder or URL that it came from. */
   model: string;
+  /** How its pictures are decoded. */
+  decoding: { vaeTiling?: boolean; vaeSlicing?: boolean };
   /** In the order in which they apply. */
   loras: { name: string; file: string; scale: number }[];
   /** What the user should know; more may come while it is used. */
@@ -71,13 +75,18 @@ export async function locateModel(
  * Loads a pipeline from a folder.
  *
  * @param model Its folder or URL.
- * @param tools `warn` is told what the user should know, at once and while the pipeline is used.
+ * @param tools `warn` is told what the user should know, at once and while the pipeline is used; `pictures` are what it is to paint.
  * @throws {UsageError} when the folder is no pipeline, or a LoRA is missing.
  */
 export async function openPipeline(
   model: string,
-  { dtype, backend, lora = [], controlnet, hed: detector }: ModelFlags,
-  { signal, progress, warn }: { signal: AbortSignal; progress: Progress; warn(text: string): void },
+  { dtype, backend, lora = [], controlnet, hed: detector, vaeTiling, vaeSlicing, ...memory }: ModelFlags,
+  { signal, progress, warn, pictures }: {
+    signal: AbortSignal;
+    progress: Progress;
+    warn(text: string): void;
+    pictures: readonly PictureFlags[];
+  },
 ): Promise<OpenedPipeline> {
   await checkLoras(lora, signal);
   const pipelines = await pipelineClass(model, signal);
@@ -93,6 +102,7 @@ export async function openPipeline(
     await pipelines.fromPretrained(model, {
       device,
       dtype,
+      ...memoryLoading(memory, pictures),
       controlnet,
       signal,
       onWarning: note,
@@ -111,5 +121,14 @@ export async function openPipeline(
   worn.notes.forEach(note);
   progress.stop();
   const owned = stack.move();
-  return { pipe, device, hed, model, loras: worn.loras, notes, [Symbol.dispose]: () => owned.dispose() };
+  return {
+    pipe,
+    device,
+    hed,
+    model,
+    loras: worn.loras,
+    notes,
+    decoding: { vaeTiling, vaeSlicing },
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }

@@ -52,7 +52,7 @@ export interface PaintContext {
  */
 export async function paint(
   job: PictureJob,
-  { opened: { pipe, model, hed }, scheduler, signal, progress, label = "", previewFile }: PaintContext,
+  { opened: { pipe, model, decoding, hed }, scheduler, signal, progress, label = "", previewFile }: PaintContext,
 ): Promise<{ report: PictureReport; images: Image[] }> {
   const { prompt, flags, seed, files, only } = job;
   const { steps, guidance } = flags;
@@ -76,6 +76,7 @@ export async function paint(
     cleanCaption: flags.cleanCaption,
     useResolutionBinning: flags.binning,
     maxSequenceLength: flags.maxSequenceLength,
+    ...decoding,
     promptWeighting: flags.promptWeighting,
     image: await picture(flags.image),
     maskImage: await picture(flags.mask),

@@ -12,6 +12,7 @@ import type { DoctorFlags } from "./doctor_command.ts";
 import type { DownloadFlags } from "./download_command.ts";
 import type { GenerateFlags } from "./generate_command.ts";
 import { finiteNumber, wholeNumber } from "./option_numbers.ts";
+import { addMemoryOptions } from "./memory_options.ts";
 import { addPictureOptions } from "./picture_options.ts";
 import { addLoraChoice, type LoraChoice } from "./loras.ts";
 import { EXIT, Output, tellError } from "./output.ts";
@@ -73,7 +74,7 @@ function addGenerate(program: Command, run: Run): void {
     )
     .option("--hed <model>", "show it the edges that this detector finds: a file, a URL, or alpha-controlnet-hed")
     .option("--overwrite", "write over files that are there");
-  command.addOption(
+  addMemoryOptions(command).addOption(
     new Option("--distilled <way>", "sample a model distilled so; when not given, as its name says").choices(DISTILLED),
   );
   addCommon(command).action((prompt: string | undefined, flags: GenerateFlags) =>

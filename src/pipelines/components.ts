@@ -145,14 +145,6 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     };
     const has = (component: string) => className(index, component, folder) !== undefined;
     const controlnetPath = typeof options.controlnet === "string" ? await find(options.controlnet) : undefined;
-    const { maxMemory, maxMemoryFor } = options;
-    const memory = maxMemory === undefined ? undefined : new MemoryLimit(
-      await measurePipeline(folder, device, has, options, controlnetPath),
-      maxMemory,
-      maxMemoryFor,
-      options,
-    );
-    const { offload, textEncoderBudget, forms } = memory?.loading ?? loadingOf(options);
     const scheduler = options.scheduler ?? schedulerFromConfig(
       await readJson(joinPath(folder, "scheduler", "scheduler_config.json"), { signal }),
       className(index, "scheduler", folder),
@@ -160,6 +152,14 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     const tokenizer = options.tokenizer === null || !has("tokenizer")
       ? undefined
       : options.tokenizer ?? await T5Tokenizer.fromPretrained(folder, { subfolder: "tokenizer" });
+    const { maxMemory, maxMemoryFor } = options;
+    const memory = maxMemory === undefined ? undefined : new MemoryLimit(
+      { ...await measurePipeline(folder, device, has, options, controlnetPath), mostTokens: tokenizer?.modelMaxLength },
+      maxMemory,
+      maxMemoryFor,
+      options,
+    );
+    const { offload, textEncoderBudget, forms } = memory?.loading ?? loadingOf(options);
     const textEncoder = options.textEncoder === null || !has("text_encoder") ? undefined : options.textEncoder ?? own(
       await T5EncoderModel.fromPretrained(folder, {
         ...load("text_encoder"),

@@ -89,7 +89,8 @@ export class MemoryLimit {
     if (!(limit > 0)) throw new UsageError(`Cannot keep to ${limit} bytes as maxMemory must be above 0: it is not`);
     this.#pipeline = pipeline;
     this.#fixed = fixed;
-    const { pictures = 1, prompts = 1, captions = 2, tokens = TOKENS, steps = STEPS, fromImages = false } = expected;
+    const { pictures = 1, prompts = 1, captions = 2, steps = STEPS, fromImages = false } = expected;
+    const tokens = Math.min(expected.tokens ?? TOKENS, pipeline.mostTokens ?? Infinity);
     const { sampleSize } = pipeline.transformer.config;
     const factor = pipeline.vae ? scaleFactorOf(pipeline.vae.config) : SCALE_FACTOR;
     const size = paintedSize(expected, sampleSize, factor);

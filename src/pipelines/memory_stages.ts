@@ -35,6 +35,8 @@ export interface PipelineForms {
   vae?: ModelForms<AutoencoderConfig>;
   /** What is there with the transformer. */
   controlnet?: WeightSizes;
+  /** Tokens of the longest prompt that the tokenizer makes. */
+  mostTokens?: number;
   /** Bytes that are on the GPU anyway. */
   inUse: number;
   /** What an activation of the autoencoder may take there. */

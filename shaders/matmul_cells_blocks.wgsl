@@ -12,9 +12,6 @@ struct Cell {
 
 // Columns beyond the last are any others: they are multiplied, and left out in the end.
 fn fetch_cell(k: u32, column: u32) -> Cell {
-  if (k >= p.depth) {
-    return Cell();
-  }
   let left = min(column / 4u, p.columns4 - 1u);
   let right = min(column / 4u + 1u, p.columns4 - 1u);
   let block = k / 4u / p.block_quads;

@@ -8,9 +8,6 @@ alias Cell = vec4<u32>;
 
 // Columns beyond the last are any others: they are multiplied, and left out in the end.
 fn fetch_cell(k: u32, column: u32) -> Cell {
-  if (k >= p.depth) {
-    return Cell();
-  }
   return w[(k * p.columns4 * 4u + min(column, p.columns4 * 4u - 8u)) / 8u];
 }
 

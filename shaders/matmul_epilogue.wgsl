@@ -2,6 +2,7 @@
 //   x [rows, depth]   w [depth, 4 * columns4]   bias [columns]   multiply, y [rows, columns]   gate [samples, columns]
 // How w and its scales lie, and how they become floats: matmul_floats.wgsl, matmul_int8.wgsl, matmul_int4.wgsl.
 // How four neighbouring columns of the others are read: matmul_columns_1.wgsl, matmul_columns_4.wgsl.
+// x_stride and x_range are for x as halves: a row has x_stride vectors of eight, and x is x_range times what they say.
 // Order: sum + bias, activation, * multiply, then either stored or y += gate * it. The options are bits of `flags`, not
 // constants: they cost nothing next to the sum, and each constant would double the number of pipelines.
 
@@ -21,6 +22,8 @@ struct Params {
   gate_offset: u32,
   rows_per_sample: u32,
   first_row: u32,
+  x_stride: u32,
+  x_range: f32,
 }
 
 const WITH_BIAS = 1u;

@@ -1,9 +1,9 @@
 // matmul: y = x w on tensor cores: subgroup matrices of f16 with sums in f32.
-//   x [M, K] f32, K a multiple of 4   w [K, 4 * columns4] f16 or integers   ->   y [M, N]
+//   x [M, 8 * x_stride] halves, as pack_halves.wgsl makes them   w [K, 4 * columns4] f16 or integers   ->   y [M, N]
 // 2 M K N FLOP. A subgroup keeps DOWN by ACROSS matrices of the result in registers, a workgroup has SUBGROUPS_M by SUBGROUPS_N
-// subgroups. A step takes TILE_K of k: tiles of x and w are fetched while the tiles before are multiplied, become f16 on the way to
-// workgroup memory, and lie there in rows that are 16 bytes longer than needed, so that eight rows touch all banks.
-// Activations may be beyond 65504, where f16 ends, as some of T5's are: they lie divided by 16, which is exact for all that matter.
+// subgroups. A step takes TILE_K of k: tiles of x and w are fetched while the tiles before are multiplied, and lie in workgroup
+// memory in rows that are 16 bytes longer than needed, so that eight rows touch all banks. x has zeros behind its last k, up to a
+// whole step; so w may have any numbers there.
 // What should be in registers has names: an array, even one that only constants index, may end up in memory.
 // Weights: matmul_cells_f16.wgsl and its like. Bindings and the end: matmul_epilogue.wgsl.
 
@@ -25,35 +25,33 @@ const B_STRIDE = PAIR_COLUMNS8 + 1u;
 const STAGE_QUADS = 2u * MATRIX_N / 4u;
 const STAGE_STRIDE = STAGE_QUADS + 1u;
 const SUBGROUPS = SUBGROUPS_M * SUBGROUPS_N;
-const RANGE = 16.0;
 
 const_assert DOWN <= 4u && (ACROSS == 2u || ACROSS == 4u) && A_TURNS <= 4u && B_TURNS <= 4u;
 const_assert TILE_K % MATRIX_K == 0u && MATRIX_K % 8u == 0u && MATRIX_N % 8u == 0u;
 
-alias Input = vec4<f32>;
+alias Input = vec4<u32>;
 alias Left = subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
 alias Right = subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>;
 alias Sum = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
 
 // Cells on their way to workgroup memory.
 struct Fetched {
-  a0: Eight,
-  a1: Eight,
-  a2: Eight,
-  a3: Eight,
+  a0: vec4<u32>,
+  a1: vec4<u32>,
+  a2: vec4<u32>,
+  a3: vec4<u32>,
   b0: Cell,
   b1: Cell,
   b2: Cell,
   b3: Cell,
 }
 
-struct Eight {
-  left: vec4<f32>,
-  right: vec4<f32>,
-}
-
-// Where a lane works.
+// Where a lane finds its cells of x in the first step, and where its tile begins.
 struct Place {
+  a0: u32,
+  a1: u32,
+  a2: u32,
+  a3: u32,
   row: u32,
   column: u32,
   thread: u32,
@@ -64,68 +62,48 @@ struct Place {
 var<workgroup> a_tiles: array<array<vec4<u32>, max(PAIR_ROWS * A_STRIDE, MATRIX_M * STAGE_STRIDE)>, max(BUFFERS * SUBGROUPS_M * LAYERS, SUBGROUPS)>;
 var<workgroup> b_tiles: array<array<vec4<u32>, MATRIX_K * B_STRIDE>, BUFFERS * SUBGROUPS_N * LAYERS>;
 
-fn input(at: u32, k: u32) -> vec4<f32> {
-  if (k >= p.depth) {
-    return vec4<f32>();
-  }
-  let value = x[(at + k) / 4u];
-  if (INPUT_SILU) {
-    return silu(value);
-  }
-  return value;
-}
-
-fn fetch_a(place: Place, turn: u32, first_k: u32) -> Eight {
-  let cell = place.thread + turn * THREADS;
-  let k = first_k + cell % A_ROW * 8u;
-  let row_at = min(place.row + cell / A_ROW, p.rows - 1u) * p.depth;
-  return Eight(input(row_at, k), input(row_at, k + 4u));
+fn a_at(first_row: u32, turn: u32, thread: u32) -> u32 {
+  let cell = thread + turn * THREADS;
+  return min(first_row + cell / A_ROW, p.rows - 1u) * p.x_stride + cell % A_ROW;
 }
 
 fn fetch_b(place: Place, turn: u32, first_k: u32) -> Cell {
   let cell = place.thread + turn * THREADS;
-  return fetch_cell(first_k + cell / B_ROW * CELL_DEPTH, place.column + cell % B_ROW * 8u);
+  return fetch_cell(min(first_k + cell / B_ROW * CELL_DEPTH, p.depth - CELL_DEPTH), place.column + cell % B_ROW * 8u);
 }
 
-fn fetch(place: Place, first_k: u32) -> Fetched {
+fn fetch(place: Place, step: u32) -> Fetched {
   var fetched = Fetched();
-  fetched.a0 = fetch_a(place, 0u, first_k);
+  fetched.a0 = x[place.a0 + step * A_ROW];
   if (A_TURNS > 1u) {
-    fetched.a1 = fetch_a(place, 1u, first_k);
+    fetched.a1 = x[place.a1 + step * A_ROW];
   }
   if (A_TURNS > 2u) {
-    fetched.a2 = fetch_a(place, 2u, first_k);
+    fetched.a2 = x[place.a2 + step * A_ROW];
   }
   if (A_TURNS > 3u) {
-    fetched.a3 = fetch_a(place, 3u, first_k);
+    fetched.a3 = x[place.a3 + step * A_ROW];
   }
-  fetched.b0 = fetch_b(place, 0u, first_k);
+  fetched.b0 = fetch_b(place, 0u, step * TILE_K);
   if (B_TURNS > 1u) {
-    fetched.b1 = fetch_b(place, 1u, first_k);
+    fetched.b1 = fetch_b(place, 1u, step * TILE_K);
   }
   if (B_TURNS > 2u) {
-    fetched.b2 = fetch_b(place, 2u, first_k);
+    fetched.b2 = fetch_b(place, 2u, step * TILE_K);
   }
   if (B_TURNS > 3u) {
-    fetched.b3 = fetch_b(place, 3u, first_k);
+    fetched.b3 = fetch_b(place, 3u, step * TILE_K);
   }
   return fetched;
 }
 
-fn keep_a(eight: Eight, turn: u32, buffer: u32, thread: u32) {
+fn keep_a(eight: vec4<u32>, turn: u32, buffer: u32, thread: u32) {
   let cell = thread + turn * THREADS;
   if (turn < A_TURNS && (A_CELLS % THREADS == 0u || cell < A_CELLS)) {
-    let left = eight.left / RANGE;
-    let right = eight.right / RANGE;
     let row = cell / A_ROW;
     let k = cell % A_ROW * 8u;
     let outer = (buffer * SUBGROUPS_M + row / PAIR_ROWS) * LAYERS + k / MATRIX_K;
-    a_tiles[outer][row % PAIR_ROWS * A_STRIDE + k % MATRIX_K / 8u] = vec4<u32>(
-      pack2x16float(left.xy),
-      pack2x16float(left.zw),
-      pack2x16float(right.xy),
-      pack2x16float(right.zw),
-    );
+    a_tiles[outer][row % PAIR_ROWS * A_STRIDE + k % MATRIX_K / 8u] = eight;
   }
 }
 
@@ -167,7 +145,7 @@ fn finish_two(first_row: u32, column4: u32, subgroup: u32, lane: u32, left: Sum,
   for (var quad = lane; quad < rows * STAGE_QUADS; quad += SUBGROUP_SIZE) {
     let row = quad / STAGE_QUADS;
     let column = quad % STAGE_QUADS;
-    finish(first_row + row, column4 + column, RANGE * bitcast<vec4<f32>>(a_tiles[subgroup][row * STAGE_STRIDE + column]));
+    finish(first_row + row, column4 + column, p.x_range * bitcast<vec4<f32>>(a_tiles[subgroup][row * STAGE_STRIDE + column]));
   }
 }
 
@@ -183,7 +161,16 @@ fn main(
   let band = tile / (p.column_groups * BAND);
   let within = tile % (p.column_groups * BAND);
   let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
-  let place = Place((band * BAND + within % height) * TILE_M, within / height * TILE_N, thread);
+  let first_row = (band * BAND + within % height) * TILE_M;
+  let place = Place(
+    a_at(first_row, 0u, thread),
+    a_at(first_row, 1u, thread),
+    a_at(first_row, 2u, thread),
+    a_at(first_row, 3u, thread),
+    first_row,
+    within / height * TILE_N,
+    thread,
+  );
   let subgroup = thread / SUBGROUP_SIZE;
   let down = subgroup / SUBGROUPS_N;
   let across = subgroup % SUBGROUPS_N;
@@ -205,8 +192,8 @@ fn main(
   var sum32 = Sum();
   var sum33 = Sum();
   let steps = (p.depth + TILE_K - 1u) / TILE_K;
-  for (var step = 0u; ; step++) {
-    let next = fetch(place, step * TILE_K);
+  for (var step = 0u; step <= steps; step++) {
+    let next = fetch(place, min(step, steps - 1u));
     if (step > 0u) {
       let buffer = (step - 1u) % BUFFERS;
       for (var layer = 0u; layer < LAYERS; layer++) {

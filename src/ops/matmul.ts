@@ -4,6 +4,7 @@ import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import { formatShape, type Tensor } from "../gpu/tensor.ts";
 import { BlockWeight } from "./block_weight.ts";
+import { HALVES_DIVISOR, HALVES_STEP, halvesStride, packHalves } from "./pack_halves.ts";
 import { type MatmulVariant, matmulVariant } from "./matmul_variants.ts";
 import type { WeightDType } from "./weight_kernels.ts";
 
@@ -47,7 +48,7 @@ const WITH = { bias: 1, gelu: 2, silu: 4, multiply: 8, add: 16, gate: 32, minimu
 /**
  * Multiplies rows of activations by a packed weight matrix.
  *
- * @param x [.., K] f32.
+ * @param x [.., K] f32; or f16 where the kernel takes halves and K is a multiple of 64.
  * @param w [K, Np] as `packWeight`, `packQuantized` or `packBlocks` makes it: Np is N rounded up to a multiple of 4.
  * @param options What follows the product, and where it goes.
  * @returns [.., N] f32 in the recorder's scope, or `addTo` or `out`.
@@ -75,15 +76,17 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
   const dtype = w.dtype as WeightDType;
   const variant = options.variant ?? matmulVariant(rec.device, M, K, { columns: Np, dtype, inFours });
   const source = variant.kernels[dtype];
-  if (!source || (variant.inFours && !inFours)) {
+  const takesX = x.dtype === "f32" || (variant.takesHalves && K % HALVES_STEP === 0 && !options.inputActivation);
+  if (!source || !takesX || (variant.inFours && !inFours)) {
     throw new ShapeError(
-      `Cannot multiply ${x} by ${w} as the kernel must take such weights and places: ${variant.name}, ${places}`,
+      `Cannot multiply ${x} by ${w} as the kernel must take such operands and places: ${variant.name}, ${places}`,
     );
   }
-  const kernel = rec.device.kernel(source, {
-    ...variant.constants,
-    INPUT_SILU: options.inputActivation === "silu",
-  });
+  const silu = options.inputActivation === "silu";
+  const kernel = rec.device.kernel(
+    source,
+    variant.takesHalves ? variant.constants : { ...variant.constants, INPUT_SILU: silu },
+  );
   const columnGroups = Math.ceil(N / variant.columns);
   const flags = (bias ? WITH.bias : 0) | (activation === "gelu-tanh" ? WITH.gelu : 0) |
     (activation === "silu" ? WITH.silu : 0) | (multiply ? WITH.multiply : 0) | (options.addTo ? WITH.add : 0) |
@@ -93,9 +96,12 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
     const rows = Math.min(step, M - first);
     const part = (tensor: Tensor, stride: number) =>
       step >= M ? tensor : tensor.view([Math.min(rows * stride, tensor.size - first * stride)], first * stride);
+    using _scratch = rec.scope();
+    const packed = variant.takesHalves && x.dtype === "f32";
+    const input = packed ? packHalves(rec, part(x, K).view([rows, K]), { silu }) : part(x, K);
     rec.dispatch(kernel, {
       bindings: [
-        part(x, K),
+        input,
         values,
         scales,
         bias,
@@ -119,6 +125,8 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
         gate_offset: gateOffset,
         rows_per_sample: rowsPerSample,
         first_row: first,
+        x_stride: (packed ? halvesStride(K) : K) / 8,
+        x_range: packed ? HALVES_DIVISOR : 1,
       },
       groups: linearGroups(columnGroups * Math.ceil(rows / variant.rows)),
     });
@@ -135,8 +143,8 @@ function rowsPerBinding(rec: Recorder, widest: number, rows: number): number {
 }
 
 function checkOperands(x: Tensor, w: Weight, K: number, N: number, Np: number): void {
-  if (x.dtype !== "f32" || w.dtype === "u32" || w.dtype === "i32") {
-    throw new ShapeError(`Cannot multiply ${x} by ${w} as x must be f32 and w a weight: ${x.dtype} and ${w.dtype}`);
+  if ((x.dtype !== "f32" && x.dtype !== "f16") || w.dtype === "u32" || w.dtype === "i32") {
+    throw new ShapeError(`Cannot multiply ${x} by ${w} as x must be floats and w a weight: ${x.dtype} and ${w.dtype}`);
   }
   if (w.shape.length !== 2 || w.shape[0] !== K) {
     throw new ShapeError(

@@ -54,21 +54,27 @@ function matrixTile(
   return { DOWN, ACROSS, SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS };
 }
 
-/** For tensor cores, the one that does most work a byte first. */
-export const MATRIX_TILES: readonly MatrixTile[] = [
-  matrixTile(4, 4, 2, 2, 32, 2),
-  matrixTile(2, 4, 2, 2, 32, 2),
-  matrixTile(2, 2, 2, 2, 32, 2),
+/** A tile and how fast it is on large products, in TFLOP/s of the GPU that the table was measured on: only their ratios matter. */
+export interface RatedTile<T> {
+  tile: T;
+  speed: number;
+}
+
+/** For tensor cores. */
+export const MATRIX_TILES: readonly RatedTile<MatrixTile>[] = [
+  { tile: matrixTile(4, 4, 2, 2, 32, 2), speed: 30 },
+  { tile: matrixTile(2, 4, 2, 2, 32, 2), speed: 28 },
+  { tile: matrixTile(2, 2, 2, 2, 32, 2), speed: 27 },
 ];
 
-/** For other GPUs, the one that does most work a byte first. */
-export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
-  { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 },
-  { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 },
+/** For other GPUs. */
+export const WORKGROUP_TILES: readonly RatedTile<WorkgroupTile>[] = [
+  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 10 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 9 },
 ];
 
-// Workgroups that keep a large GPU busy: fewer leave more of it idle than a better tile wins.
-const ENOUGH_WORKGROUPS = 128;
+// Workgroups that keep a large GPU busy: with fewer, part of it is idle.
+const ENOUGH_WORKGROUPS = 132;
 
 /** What a workgroup of the tensor core kernel covers. */
 export function matrixTileExtents(tile: MatrixTile, shape: MatrixShape): TileExtents {
@@ -114,13 +120,16 @@ export function workgroupTileFits(tile: WorkgroupTile, half: boolean, limits: Re
 }
 
 /**
- * Chooses the first tile that gives a product enough workgroups, or the one that gives it most.
+ * Chooses the tile that is fastest for a product, counting what it computes beyond the product's edges and what it leaves idle.
  *
- * @param tiles What they cover, at least one.
+ * @param tiles What they cover and their speeds, at least one.
  * @returns The index of the tile.
  */
-export function chooseTile(tiles: readonly TileExtents[], rows: number, columns: number): number {
-  const workgroups = tiles.map((tile) => Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns));
-  const first = workgroups.findIndex((count) => count >= ENOUGH_WORKGROUPS);
-  return first >= 0 ? first : workgroups.indexOf(Math.max(...workgroups));
+export function chooseTile(tiles: readonly (TileExtents & { speed: number })[], rows: number, columns: number): number {
+  const speeds = tiles.map((tile) => {
+    const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+    const used = rows * columns / (workgroups * tile.rows * tile.columns);
+    return tile.speed * used * Math.min(1, workgroups / ENOUGH_WORKGROUPS);
+  });
+  return speeds.indexOf(Math.max(...speeds));
 }

@@ -26,6 +26,8 @@ export interface MatmulVariant extends TileExtents {
   constants: Constants;
   /** Whether all columns, strides and offsets must be multiples of four. */
   inFours?: boolean;
+  /** Whether it reads x as halves. */
+  takesHalves?: boolean;
 }
 
 /** What decides between kernels besides rows and depth. */
@@ -81,6 +83,7 @@ export function matrixMatmul(tile: MatrixTile, shape: MatrixShape): MatmulVarian
     constants: { ...tile, ...shape },
     ...matrixTileExtents(tile, shape),
     inFours: true,
+    takesHalves: true,
   };
 }
 
@@ -111,11 +114,11 @@ export function matmulVariant(
   if (rows <= 4 || depth % 4 !== 0 || !inFours) return portableMatmul(rows);
   const shape = matrixShape(device);
   if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
-    const variants = MATRIX_TILES.filter((tile) => matrixTileFits(tile, shape, device.limits))
-      .map((tile) => matrixMatmul(tile, shape));
-    if (variants.length > 0) return variants[chooseTile(variants, rows, columns)];
+    const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits))
+      .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
+    if (fitting.length > 0) return matrixMatmul(fitting[chooseTile(fitting, rows, columns)].tile, shape);
   }
-  const variants = WORKGROUP_TILES.filter((tile) => workgroupTileFits(tile, false, device.limits))
-    .map((tile) => tileMatmul(tile));
-  return variants.length > 0 ? variants[chooseTile(variants, rows, columns)] : portableMatmul(rows);
+  const fitting = WORKGROUP_TILES.filter(({ tile }) => workgroupTileFits(tile, false, device.limits))
+    .map(({ tile, speed }) => ({ ...workgroupTileExtents(tile), tile, speed }));
+  return fitting.length > 0 ? tileMatmul(fitting[chooseTile(fitting, rows, columns)].tile) : portableMatmul(rows);
 }

@@ -6,7 +6,8 @@ import { f32ToF16 } from "../../src/io/half.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { batchedMatmul } from "../../src/ops/matmul_batched.ts";
 import type { WeightDType } from "../../src/ops/weight_kernels.ts";
-import { device, run } from "../_device.ts";
+import { run } from "../_device.ts";
+import { runLimited } from "../_limited.ts";
 import { assertClose, numbers } from "../_reference.ts";
 import { type Candidate, CANDIDATES } from "./_matmul_variants.ts";
 
@@ -159,6 +160,16 @@ forVariants("takes activations beyond the range of f16", async ({ name, variant,
   }
 });
 
+forVariants("takes activations that are halves where its kernel reads such", async ({ variant, tolerance }) => {
+  const shape: Shape = [19, 64, 40], [M, K, N] = shape;
+  const x = weights(M, K), w = weights(K, N); // exact in halves
+  const work = (rec: Recorder) =>
+    matmul(rec, upload(rec, x, M, K, "f16"), upload(rec, w, K, N, "f16"), { variant, bias: rec.upload(x, [M * K]) });
+  if (!variant.takesHalves) return await assert.rejects(run(work), ShapeError);
+  const sums = product(x, w, shape);
+  assertClose(await run(work), sums.map((sum, i) => sum + x[i % N]), tolerance);
+});
+
 Deno.test("matmul() refuses a kernel that does not take its weights or places", async () => {
   const { variant } = CANDIDATES.find(({ name }) => name === "tile")!;
   await assert.rejects(
@@ -183,23 +194,15 @@ Deno.test("matmul() takes rows in parts when a binding cannot hold them", async 
   const [B, L, K, N] = [2, 100, 5, 8];
   const x = numbers(B * L * K), w = weights(K, N), residual = numbers(B * L * N, 2), gates = numbers(B * N, 3);
   const factors = numbers(B * L * N, 4);
-  const small = Object.create(device, {
-    limits: { value: { maxStorageBufferBindingSize: 64 * N * 4 } },
-    kernel: { value: device.kernel.bind(device) },
-  });
-  const actual = await run((rec) => {
-    const options = {
-      addTo: rec.upload(residual, [B, L, N]),
-      gate: rec.upload(gates, [B, N]),
-      multiply: rec.upload(factors, [B, L, N]),
-    };
-    const tensors = [rec.upload(x, [B, L, K]), upload(rec, w, K, N, "f32")] as const;
-    const parted = Object.create(rec, {
-      device: { value: small },
-      dispatch: { value: rec.dispatch.bind(rec) },
-    });
-    return matmul(parted, ...tensors, options);
-  });
+  const actual = await runLimited(
+    64 * N * 4,
+    (rec) =>
+      matmul(rec, rec.upload(x, [B, L, K]), upload(rec, w, K, N, "f32"), {
+        addTo: rec.upload(residual, [B, L, N]),
+        gate: rec.upload(gates, [B, N]),
+        multiply: rec.upload(factors, [B, L, N]),
+      }),
+  );
   const expected = product(x, w, [B * L, K, N])
     .map((sum, i) => residual[i] + sum * factors[i] * gates[Math.floor(i / N / L) * N + i % N]);
   assertClose(actual, expected, 2e-6);

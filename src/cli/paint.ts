@@ -85,6 +85,7 @@ export async function paint(
     eta: flags.eta,
     guidanceVariant: flags.originalGuidance ? "original" : undefined,
     pagScale: flags.pagScale,
+    pagAdaptiveScale: flags.pagAdaptiveScale,
     pagAppliedLayers: flags.pagLayers,
     ...await controlOptions(flags, { hed, signal }),
     signal,

@@ -31,6 +31,7 @@ export interface PictureFlags extends ControlFlags {
   eta?: number;
   originalGuidance?: boolean;
   pagScale?: number;
+  pagAdaptiveScale?: number;
   pagLayers?: string[];
 }
 
@@ -68,6 +69,7 @@ export function addPictureOptions(command: Command): Command {
     .option("--eta <x>", "fresh noise at each step, for schedulers that know it", finiteNumber(0, 1))
     .option("--original-guidance", "guide as the original repository does, not as diffusers does")
     .option("--pag-scale <x>", "perturbed-attention guidance, too; about 3", finiteNumber(0))
+    .option("--pag-adaptive-scale <x>", "by how much less of it at each earlier training step", finiteNumber(0))
     .option(
       "--pag-layers <pattern>",
       'the blocks that it perturbs, such as "blocks.(2|3)"; may be given several times',

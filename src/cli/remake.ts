@@ -83,6 +83,7 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     controlStart: number("control_guidance_start"),
     controlEnd: number("control_guidance_end"),
     pagScale: number("pag_scale"),
+    pagAdaptiveScale: number("pag_adaptive_scale"),
     pagLayers: metadata.pag_applied_layers?.split(","),
     dtype: isWeightDType(dtype) ? dtype : undefined,
     model: given.has("model") || metadata.model === undefined ? undefined : modelOf(metadata.model, file),

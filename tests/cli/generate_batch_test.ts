@@ -124,7 +124,20 @@ Deno.test("generate() starts from a picture, shows itself on the way, and is mad
   using folder = temporaryFolder();
   const at = (name: string) => join(folder.path, name);
   const source = ["--image", join(ROOT, "tests/golden/pictures/source.png"), "--hw", "64:64"];
-  const words = ["--steps", "4", "--strength", "0.5", "--seed", "1", "--pag-scale", "2", "--pag-layers", "blocks.2"];
+  const words = [
+    "--steps",
+    "4",
+    "--strength",
+    "0.5",
+    "--seed",
+    "1",
+    "--pag-scale",
+    "2",
+    "--pag-layers",
+    "blocks.2",
+    "--pag-adaptive-scale",
+    "0.001",
+  ];
   const made = await pixart([
     "generate",
     "a fish",

@@ -11,7 +11,9 @@ import {
   step,
 } from "../../bench/large_pictures.ts";
 import { Device } from "../../src/gpu/device.ts";
+import { loadImage } from "../../src/io/load_image.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
+import { device, run } from "../_device.ts";
 import { golden } from "../_weights.ts";
 
 const MIB = 2 ** 20;
@@ -50,4 +52,53 @@ Deno.test("PixArtSigmaPipeline.generate() paints the same picture where bindings
   const most = parted.pixels.reduce((most, value, i) => Math.max(most, Math.abs(value - image.pixels[i])), 0);
   assert.ok(most <= 1, `${most} of 255`); // merged keys round otherwise
   assert.ok(new Set(image.pixels).size > 20, "a picture of one colour shows nothing");
+});
+
+const SIDE = 192, TILE = 128;
+
+/** What tiles change in the decoded picture of a mosaic of apples: for each pixel and colour, in steps of 255. */
+async function changedByTiles(vae: AutoencoderKL, latents: Float32Array, whole: Float32Array, overlap: number) {
+  const tiling = { tileSampleMinSize: TILE, tileLatentMinSize: TILE / vae.scaleFactor, tileOverlapFactor: overlap };
+  const tiled = await run((rec) => vae.decode(rec, rec.upload(latents, latentShape(vae)), { tiling }));
+  return tiled.map((value, i) => (value - whole[i]) * 127.5);
+}
+
+const latentShape = (
+  vae: AutoencoderKL,
+) => [1, vae.config.latentChannels, SIDE / vae.scaleFactor, SIDE / vae.scaleFactor];
+
+/** How much the change differs from one column to the next, on average over rows and colours. */
+const jumps = (change: Float32Array) =>
+  Array.from({ length: SIDE - 1 }, (_, x) => {
+    let sum = 0;
+    for (let y = 0; y < SIDE; y++) {
+      for (let c = 0; c < 3; c++) sum += Math.abs(change[(y * SIDE + x + 1) * 3 + c] - change[(y * SIDE + x) * 3 + c]);
+    }
+    return sum / (3 * SIDE);
+  });
+
+Deno.test("AutoencoderKL.decode() in tiles leaves no seams, and hardly changes a picture", async () => {
+  using vae = await AutoencoderKL.fromPretrained(golden("../../weights/emoji-64/vae"), { device, dtype: "f32" });
+  const apple = await loadImage(golden("../../docs/red-apple.png"));
+  const picture = new Float32Array(3 * SIDE * SIDE).map((_, i) => {
+    const [c, y, x] = [Math.floor(i / SIDE ** 2), Math.floor(i / SIDE) % SIDE, i % SIDE];
+    return apple.pixels[(y % apple.height * apple.width + x % apple.width) * 3 + c] / 127.5 - 1;
+  });
+  const moments = await run((rec) => vae.encode(rec, rec.upload(picture, [1, 3, SIDE, SIDE])));
+  const [, channels, height, width] = latentShape(vae), area = height * width;
+  const latents = new Float32Array(channels * area).map((_, i) =>
+    moments[i % area * 2 * channels + Math.floor(i / area)]
+  );
+  const whole = await run((rec) => vae.decode(rec, rec.upload(latents, latentShape(vae))));
+  const change = await changedByTiles(vae, latents, whole, 0.25);
+  const mean = change.reduce((sum, value) => sum + Math.abs(value), 0) / change.length;
+  const most = change.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  assert.ok(mean < 1 && most < 12, `mean ${mean.toFixed(2)}, at most ${most.toFixed(2)} of 255`);
+  // The first tile ends where the second has faded in; without a fade a seam would be there.
+  const border = TILE * 0.75 - 1;
+  const typical = (all: number[]) => all.toSorted((a, b) => a - b)[all.length / 2 | 0];
+  const faded = jumps(change), cut = jumps(await changedByTiles(vae, latents, whole, 0));
+  const [seam, hardSeam] = [faded[border] / typical(faded), cut[TILE - 1] / typical(cut)];
+  assert.ok(seam < 3, `the change jumps ${seam.toFixed(1)} times as much at the border as elsewhere`);
+  assert.ok(hardSeam > 6, `a seam without fading is only ${hardSeam.toFixed(1)} times as much`);
 });

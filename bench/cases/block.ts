@@ -98,7 +98,7 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
         [Symbol.dispose]: disposing(parameters, X, captionTokens, shared),
       };
     },
-    peer: dtype !== "f32" || size < 512 ? undefined : {
+    peer: dtype !== "f32" && dtype !== "f16" ? undefined : {
       kind: "block",
       extents: { N, C, heads: HEADS, caption: CAPTION },
       inputs: () => peerInputs(N),

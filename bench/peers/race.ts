@@ -49,8 +49,7 @@ export interface RaceOptions {
 }
 
 /** Relative L2 error up to which a peer is right: it may take other roads than we do, keep its weights better, and use halves. */
-const toleranceOf = (name: string, { tolerance }: Case) =>
-  Math.max(tolerance, /fp16|bf16/.test(name) ? 2e-2 : 1e-3);
+const toleranceOf = (name: string, { tolerance }: Case) => Math.max(tolerance, /fp16|bf16/.test(name) ? 2e-2 : 1e-3);
 
 interface Entry extends Raced {
   job: PeerJobFile;
@@ -74,9 +73,7 @@ async function writeJob(
   const { op, shape, peer } = each;
   const { kind, extents, inputs } = peer!;
   if (inputs) {
-    const arrays = Object.entries(await inputs()).map(([name, array]) =>
-      [name, { dtype: "F32", ...array }] as const
-    );
+    const arrays = Object.entries(await inputs()).map(([name, array]) => [name, { dtype: "F32", ...array }] as const);
     await Deno.writeFile(path, encodeSafetensors(Object.fromEntries(arrays)));
   }
   return {
@@ -171,9 +168,7 @@ async function* answers(
   const { code, signal: killed } = await child.status;
   const last = (await errors).trim().split("\n").pop() ?? "";
   if (late) return `no answer in ${seconds} s`;
-  return `its process ended with ${killed ?? `status ${code}`}${
-    last ? `: ${last.slice(0, 200)}` : ""
-  }`;
+  return `its process ended with ${killed ?? `status ${code}`}${last ? `: ${last.slice(0, 200)}` : ""}`;
 }
 
 function rowOf(

@@ -1,9 +1,7 @@
 // Lines of a stream of bytes, as they come.
 
 /** The lines of UTF-8 text, without their ends; a last one without an end counts. */
-export async function* lines(
-  stream: ReadableStream<Uint8Array>,
-): AsyncGenerator<string> {
+export async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const bytes of stream) {

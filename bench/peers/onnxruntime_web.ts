@@ -4,25 +4,12 @@ import * as ort from "onnxruntime-web/webgpu";
 import { writeOnnx } from "./onnx_graph.ts";
 import type { HostArray, Peer } from "./peer.ts";
 
-const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC |
-  GPUBufferUsage.COPY_DST;
+const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
-function onGpu(
-  device: GPUDevice,
-  { shape, data }: HostArray,
-): { tensor: ort.Tensor; buffer: GPUBuffer } {
-  const buffer = device.createBuffer({
-    size: Math.ceil(data.byteLength / 16) * 16,
-    usage: USAGE,
-  });
+function onGpu(device: GPUDevice, { shape, data }: HostArray): { tensor: ort.Tensor; buffer: GPUBuffer } {
+  const buffer = device.createBuffer({ size: Math.ceil(data.byteLength / 16) * 16, usage: USAGE });
   device.queue.writeBuffer(buffer, 0, data);
-  return {
-    buffer,
-    tensor: ort.Tensor.fromGpuBuffer(buffer, {
-      dataType: "float32",
-      dims: shape,
-    }),
-  };
+  return { buffer, tensor: ort.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims: shape }) };
 }
 
 /** Finds its device, when the first model is made. */
@@ -39,14 +26,10 @@ export function open({ fused }: { fused: boolean }): Peer {
       });
       const device = await ort.env.webgpu.device as GPUDevice;
       const given = model.inputs.map((name) => [name, onGpu(device, arrays[name])] as const);
-      const feeds = Object.fromEntries(
-        given.map(([name, { tensor }]) => [name, tensor]),
-      );
+      const feeds = Object.fromEntries(given.map(([name, { tensor }]) => [name, tensor]));
       return {
         async run(count) {
-          for (let i = 0; i < count; i++) {
-            (await session.run(feeds)).y.dispose();
-          }
+          for (let i = 0; i < count; i++) (await session.run(feeds)).y.dispose();
           await device.queue.onSubmittedWorkDone();
         },
         async read() {

@@ -55,8 +55,7 @@ async function timeWork(work: Work, budgetMs: number): Promise<Timing> {
     return performance.now() - start;
   };
   await wall(1);
-  const empty = summarize(await measure(() => wall(0), { ...PATIENCE, budgetMs: 200 }))
-    .minMs;
+  const empty = summarize(await measure(() => wall(0), { ...PATIENCE, budgetMs: 200 })).minMs;
   const single = Math.max(await wall(1) - empty, 0.01);
   const repetitions = Math.max(1, Math.min(64, Math.ceil(ROUND_MS / single)));
   const patience = { ...PATIENCE, budgetMs, atLeast: 3 };
@@ -68,13 +67,9 @@ async function timeWork(work: Work, budgetMs: number): Promise<Timing> {
 }
 
 /** [1, height, width, C] -> [1, C, height, width], or [height, width, in, out] -> [out, in, height, width], or back. */
-function permuted(
-  { shape, data }: HostArray,
-  order: readonly number[],
-): HostArray {
+function permuted({ shape, data }: HostArray, order: readonly number[]): HostArray {
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
-  const to = order.map((axis) => shape[axis]),
-    from = order.map((axis) => strides[axis]);
+  const to = order.map((axis) => shape[axis]), from = order.map((axis) => strides[axis]);
   const result = new Float32Array(data.length);
   let place = 0;
   for (let a = 0; a < to[0]; a++) {
@@ -93,45 +88,24 @@ async function readInputs(path: string): Promise<Record<string, HostArray>> {
   using source = await openSafetensors(await openBytes(path));
   const inputs: Record<string, HostArray> = {};
   for (const name of source.names()) {
-    inputs[name] = {
-      shape: source.info(name).shape,
-      data: await readFloats(source, name),
-    };
+    inputs[name] = { shape: source.info(name).shape, data: await readFloats(source, name) };
   }
   return inputs;
 }
 
 /** Brings images into the peer's layout, and says how to bring a result back. */
-function arrange(
-  kind: string,
-  inputs: Record<string, HostArray>,
-  channelsFirst: boolean,
-  channels: number,
-) {
-  if (!channelsFirst || (kind !== "conv2d" && kind !== "group_norm")) {
-    return (data: Float32Array) => data;
-  }
+function arrange(kind: string, inputs: Record<string, HostArray>, channelsFirst: boolean, channels: number) {
+  if (!channelsFirst || (kind !== "conv2d" && kind !== "group_norm")) return (data: Float32Array) => data;
   const [, height, width] = inputs.x.shape;
   inputs.x = permuted(inputs.x, [0, 3, 1, 2]);
   if (inputs.w) inputs.w = permuted(inputs.w, [3, 2, 0, 1]);
   return (data: Float32Array) =>
-    permuted({
-      shape: [1, channels, height, width],
-      data: new Float32Array(data),
-    }, [0, 2, 3, 1]).data;
+    permuted({ shape: [1, channels, height, width], data: new Float32Array(data) }, [0, 2, 3, 1]).data;
 }
 
-async function runJob(
-  peer: Peer,
-  { kind, extents, inputs: path, places, budgetMs }: PeerJobFile,
-): Promise<PeerLine> {
+async function runJob(peer: Peer, { kind, extents, inputs: path, places, budgetMs }: PeerJobFile): Promise<PeerLine> {
   const inputs = await readInputs(path);
-  const restore = arrange(
-    kind,
-    inputs,
-    peer.channelsFirst,
-    extents.CO ?? extents.C,
-  );
+  const restore = arrange(kind, inputs, peer.channelsFirst, extents.CO ?? extents.C);
   using work = await peer.prepare(kind, inputs, extents);
   const result = restore(await work.read());
   const timing = await timeWork(work, budgetMs);
@@ -141,24 +115,17 @@ async function runJob(
 if (import.meta.main) {
   const [name, backend, file] = Deno.args;
   const { gpu } = await openBackend(backend);
-  if (backend !== "deno") {
-    Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
-  }
+  if (backend !== "deno") Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
   const jobs = JSON.parse(await Deno.readTextFile(file)) as PeerJobFile[];
   // What the peer's library says goes to stderr: stdout is for rows.
-  const line = (value: PeerLine) =>
-    Deno.stdout.writeSync(
-      new TextEncoder().encode(JSON.stringify(value) + "\n"),
-    );
+  const line = (value: PeerLine) => Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(value) + "\n"));
   console.log = console.info = console.debug = console.error;
   const peer = await OPEN[name]();
   for (const job of jobs) {
     try {
       line(await runJob(peer, job));
     } catch (error) {
-      line({
-        note: error instanceof Error ? error.message.split("\n")[0] : String(error),
-      });
+      line({ note: error instanceof Error ? error.message.split("\n")[0] : String(error) });
     }
   }
   Deno.exit(0);

@@ -25,11 +25,7 @@ export interface Ops<T> {
 type Inputs<T> = Record<string, T>;
 
 /** A kind of work. */
-export type Program = <T>(
-  ops: Ops<T>,
-  inputs: Inputs<T>,
-  extents: Record<string, number>,
-) => T;
+export type Program = <T>(ops: Ops<T>, inputs: Inputs<T>, extents: Record<string, number>) => T;
 
 function block<T>(ops: Ops<T>, inputs: Inputs<T>, heads: number): T {
   const { add, mul } = ops;
@@ -37,11 +33,7 @@ function block<T>(ops: Ops<T>, inputs: Inputs<T>, heads: number): T {
   const row = (i: number) => ops.row(inputs.modulation, i);
   const modulated = (x: T, shift: number) => add(mul(ops.layerNorm(x), ops.plusOne(row(shift + 1))), row(shift));
   const attend = (name: string, x: T, context: T) => {
-    const [q, k, v] = [
-      linear(`${name}.to_q`, x),
-      linear(`${name}.to_k`, context),
-      linear(`${name}.to_v`, context),
-    ];
+    const [q, k, v] = [linear(`${name}.to_q`, x), linear(`${name}.to_k`, context), linear(`${name}.to_v`, context)];
     return linear(`${name}.to_out.0`, ops.attention(q, k, v, heads));
   };
   let { x } = inputs;

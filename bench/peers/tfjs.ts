@@ -12,11 +12,7 @@ const widthOf = ({ shape }: Tensor) => shape.slice(1).reduce((a, b) => a * b, 1)
 
 /** [N, C] or [N, heads, C / heads] -> [heads, N, C / heads] */
 const heads = (x: Tensor, count: number) =>
-  tf.transpose(tf.reshape(x, [x.shape[0], count, widthOf(x) / count]), [
-    1,
-    0,
-    2,
-  ]);
+  tf.transpose(tf.reshape(x, [x.shape[0], count, widthOf(x) / count]), [1, 0, 2]);
 
 function normalised(x: Tensor, axis: number): Tensor {
   const { mean, variance } = tf.moments(x, axis, true);
@@ -30,10 +26,7 @@ const ops: Ops<Tensor> = {
   plusOne: (x) => tf.add(x, 1),
   layerNorm: (x) => normalised(x, -1),
   gelu(x) {
-    const inner = tf.mul(
-      Math.sqrt(2 / Math.PI),
-      tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x)))),
-    );
+    const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x)))));
     return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(inner)));
   },
   row: (x, i) => tf.slice(x, [i, 0], [1, x.shape[1]!]),
@@ -41,20 +34,14 @@ const ops: Ops<Tensor> = {
     const [tokens, width] = [q.shape[0], widthOf(q)];
     const scores = tf.matMul(heads(q, count), heads(k, count), false, true);
     const weights = tf.softmax(tf.mul(scores, (width / count) ** -0.5));
-    return tf.reshape(
-      tf.transpose(tf.matMul(weights, heads(v, count)), [1, 0, 2]),
-      [tokens, width],
-    );
+    return tf.reshape(tf.transpose(tf.matMul(weights, heads(v, count)), [1, 0, 2]), [tokens, width]);
   },
   conv2d: (x, w, bias) => tf.add(tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, "same"), bias),
   groupNormSilu(x, weight, bias, groups) {
     const [, height, width, channels] = x.shape;
     const grouped = tf.reshape(x, [height * width, groups, channels / groups]);
     const { mean, variance } = tf.moments(grouped, [0, 2], true);
-    const normal = tf.mul(
-      tf.sub(grouped, mean),
-      tf.rsqrt(tf.add(variance, EPS)),
-    );
+    const normal = tf.mul(tf.sub(grouped, mean), tf.rsqrt(tf.add(variance, EPS)));
     const y = tf.add(tf.mul(tf.reshape(normal, x.shape), weight), bias);
     return tf.mul(y, tf.sigmoid(y));
   },
@@ -65,16 +52,12 @@ export async function open(): Promise<Peer> {
   await tf.setBackend("webgpu");
   await tf.ready();
   const backend = tf.backend();
-  if (!(backend instanceof WebGPUBackend)) {
-    throw new Error(`tfjs chose ${tf.getBackend()}`);
-  }
+  if (!(backend instanceof WebGPUBackend)) throw new Error(`tfjs chose ${tf.getBackend()}`);
   return {
     channelsFirst: false,
     prepare(kind, inputs, extents) {
       const arrays = Object.fromEntries(
-        Object.entries(inputs).map((
-          [name, { shape, data }],
-        ) => [name, tf.tensor(data, shape)]),
+        Object.entries(inputs).map(([name, { shape, data }]) => [name, tf.tensor(data, shape)]),
       );
       const once = () => tf.tidy(() => PROGRAMS[kind](ops, arrays, extents));
       return Promise.resolve({

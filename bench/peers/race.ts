@@ -12,20 +12,13 @@ import { lines } from "./lines.ts";
 import type { PeerJobFile, PeerLine } from "./protocol.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-const WEBGPU_PEERS = [
-  "jax-js",
-  "tfjs",
-  "onnxruntime-web",
-  "onnxruntime-web plain",
-];
+const WEBGPU_PEERS = ["jax-js", "tfjs", "onnxruntime-web", "onnxruntime-web plain"];
 const PYTORCH = "PyTorch";
 
 /** Whether a peer takes part in a kind of work: the plain graphs differ from the fused ones in attention only. */
 function takesPart(name: string, { job: { kind, inputs } }: Entry): boolean {
   if (name === PYTORCH) return true;
-  return inputs !== "" &&
-    (name !== "onnxruntime-web plain" || kind === "attention" ||
-      kind === "block");
+  return inputs !== "" && (name !== "onnxruntime-web plain" || kind === "attention" || kind === "block");
 }
 
 /** The names of all peers. */
@@ -65,58 +58,24 @@ function once(raced: readonly Raced[]): Raced[] {
   });
 }
 
-async function writeJob(
-  { case: each, reference }: Raced,
-  path: string,
-  budgetMs: number,
-): Promise<PeerJobFile> {
+async function writeJob({ case: each, reference }: Raced, path: string, budgetMs: number): Promise<PeerJobFile> {
   const { op, shape, peer } = each;
   const { kind, extents, inputs } = peer!;
   if (inputs) {
     const arrays = Object.entries(await inputs()).map(([name, array]) => [name, { dtype: "F32", ...array }] as const);
     await Deno.writeFile(path, encodeSafetensors(Object.fromEntries(arrays)));
   }
-  return {
-    op,
-    shape,
-    kind,
-    extents,
-    inputs: inputs ? path : "",
-    places: [...reference?.places ?? []],
-    budgetMs,
-  };
+  return { op, shape, kind, extents, inputs: inputs ? path : "", places: [...reference?.places ?? []], budgetMs };
 }
 
-function commandOf(
-  name: string,
-  backend: string,
-  file: string,
-): { program: string; args: string[] } {
+function commandOf(name: string, backend: string, file: string): { program: string; args: string[] } {
   if (name === PYTORCH) {
-    return {
-      program: Deno.env.get("PIXART_PYTHON") ?? "python3",
-      args: [join(HERE, "pytorch.py"), "--jobs", file],
-    };
+    return { program: Deno.env.get("PIXART_PYTHON") ?? "python3", args: [join(HERE, "pytorch.py"), "--jobs", file] };
   }
-  const config = [
-    "--config",
-    join(HERE, "deno.json"),
-    "--lock",
-    join(HERE, "deno.lock"),
-  ];
+  const config = ["--config", join(HERE, "deno.json"), "--lock", join(HERE, "deno.lock")];
   return {
     program: Deno.execPath(),
-    args: [
-      "run",
-      "-A",
-      "--quiet",
-      "--no-check",
-      ...config,
-      join(HERE, "peer.ts"),
-      name,
-      backend,
-      file,
-    ],
+    args: ["run", "-A", "--quiet", "--no-check", ...config, join(HERE, "peer.ts"), name, backend, file],
   };
 }
 
@@ -128,12 +87,7 @@ async function* answers(
 ): AsyncGenerator<PeerLine, string> {
   let child;
   try {
-    child = new Deno.Command(command.program, {
-      args: command.args,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    })
+    child = new Deno.Command(command.program, { args: command.args, stdin: "null", stdout: "piped", stderr: "piped" })
       .spawn();
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -171,12 +125,7 @@ async function* answers(
   return `its process ended with ${killed ?? `status ${code}`}${last ? `: ${last.slice(0, 200)}` : ""}`;
 }
 
-function rowOf(
-  name: string,
-  { case: each, reference }: Raced,
-  line: PeerLine,
-  report: Report,
-): Row {
+function rowOf(name: string, { case: each, reference }: Raced, line: PeerLine, report: Report): Row {
   const row = { ...emptyRow(each, "peer", line.name ?? name), note: line.note };
   if (!line.timing) return row;
   row.ok = true;
@@ -190,28 +139,17 @@ function rowOf(
   return withTiming(row, line.timing, report.ceilings);
 }
 
-async function raceOne(
-  name: string,
-  entries: readonly Entry[],
-  folder: string,
-  options: RaceOptions,
-): Promise<void> {
+async function raceOne(name: string, entries: readonly Entry[], folder: string, options: RaceOptions): Promise<void> {
   const { report, signal, log, onRow } = options;
   const { backend, software } = report.machine;
   const left = [...entries];
   for (let silent = false; left.length > 0 && !silent;) {
     const file = join(folder, "jobs.json");
     await Deno.writeTextFile(file, JSON.stringify(left.map(({ job }) => job)));
-    const process = answers(
-      commandOf(name, backend, file),
-      software ? 180 : 40,
-      signal,
-    );
+    const process = answers(commandOf(name, backend, file), software ? 180 : 40, signal);
     let turn = await process.next();
     silent = turn.done === true;
-    for (; !turn.done; turn = await process.next()) {
-      onRow(rowOf(name, left.shift()!, turn.value, report));
-    }
+    for (; !turn.done; turn = await process.next()) onRow(rowOf(name, left.shift()!, turn.value, report));
     signal.throwIfAborted();
     if (left.length === 0) break;
     log(`${name}: ${turn.value}`);
@@ -221,28 +159,17 @@ async function raceOne(
 }
 
 /** Races them; a peer that cannot be started is named among what was left out. */
-export async function race(
-  raced: readonly Raced[],
-  options: RaceOptions,
-): Promise<void> {
+export async function race(raced: readonly Raced[], options: RaceOptions): Promise<void> {
   const { peers, report: { machine } } = options;
   const folder = await Deno.makeTempDir({ prefix: "pixart-peers-" });
   try {
     const entries: Entry[] = [];
     for (const each of once(raced)) {
       const path = join(folder, `${entries.length}.safetensors`);
-      entries.push({
-        ...each,
-        job: await writeJob(each, path, machine.software ? 1500 : 300),
-      });
+      entries.push({ ...each, job: await writeJob(each, path, machine.software ? 1500 : 300) });
     }
     for (const name of peers) {
-      await raceOne(
-        name,
-        entries.filter((entry) => takesPart(name, entry)),
-        folder,
-        options,
-      );
+      await raceOne(name, entries.filter((entry) => takesPart(name, entry)), folder, options);
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

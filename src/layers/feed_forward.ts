@@ -25,7 +25,8 @@ export class FeedForward {
   /** [.., C] -> [.., outWidth]; `out` is what is fused behind the second layer. */
   forward(rec: Recorder, x: Tensor, out: LinearOptions = {}): Tensor {
     return rec.scoped(() => {
-      const inner = this.#expand.forward(rec, x, { activation: "gelu-tanh" });
+      const halves = this.#contract.takesHalves(rec.device, x.size / x.dim(-1), out);
+      const inner = this.#expand.forward(rec, x, { activation: "gelu-tanh", halves });
       return this.#contract.forward(rec, inner, out);
     });
   }

@@ -1,14 +1,18 @@
 // Linear: y = x W^T + b with everything that follows it in the same kernel. The one place where weights of linear layers live.
 
+import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { TableRows } from "../ops/layer_norm.ts";
-import { matmul, type MatmulOptions } from "../ops/matmul.ts";
+import { matmul, type MatmulOptions, takesHalves } from "../ops/matmul.ts";
 import type { Matrix, ParameterSet, Vector } from "./parameters.ts";
 
 /** What may be fused behind a linear layer; see `matmul`. */
-export interface LinearOptions
-  extends Pick<MatmulOptions, "activation" | "inputActivation" | "multiply" | "addTo" | "outStride" | "outOffset"> {
+export interface LinearOptions extends
+  Pick<
+    MatmulOptions,
+    "activation" | "inputActivation" | "multiply" | "addTo" | "outStride" | "outOffset" | "halves"
+  > {
   /** With `addTo`: one row of factors a sample, in a table of modulations. */
   gate?: TableRows;
 }
@@ -40,11 +44,20 @@ export class Linear {
     return this.weight.columns;
   }
 
+  /** Whether `forward` takes x as halves for so many rows and these options. */
+  takesHalves(device: Device, rows: number, options: LinearOptions = {}): boolean {
+    const { gate, addTo, outStride = addTo?.dim(-1) ?? 0, outOffset = 0, multiply } = options;
+    const shared = [outStride, outOffset, multiply?.dim(-1) ?? 0, gate?.stride ?? 0, gate?.offset ?? 0];
+    return this.weight.parts.every(({ start, columns, weight }) =>
+      takesHalves(device, rows, weight, [start, columns, ...shared])
+    );
+  }
+
   /**
    * Applies the layer.
    *
-   * @param x [.., inFeatures] f32.
-   * @returns [.., outFeatures] f32; with `addTo`, that tensor.
+   * @param x [.., inFeatures] f32; f16 where `takesHalves` says so.
+   * @returns [.., outFeatures] f32, or f16 with `halves` where the kernel can; with `addTo`, that tensor.
    */
   forward(rec: Recorder, x: Tensor, options: LinearOptions = {}): Tensor {
     const { parts } = this.weight;

@@ -1,6 +1,7 @@
 // matmul: activations times a weight matrix, with all that usually follows a linear layer done while the sums are in registers.
 
 import { ShapeError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import { formatShape, type Tensor } from "../gpu/tensor.ts";
 import { BlockWeight } from "./block_weight.ts";
@@ -38,6 +39,8 @@ export interface MatmulOptions {
   outOffset?: number;
   /** Applied to x as it is loaded; meant for few rows, since every column tile applies it again. */
   inputActivation?: "none" | "silu";
+  /** Whether the result may be halves, which it is where the kernel can; for what another matmul reads next: see `takesHalves`. */
+  halves?: boolean;
   /** A kernel other than the fastest for this device; it must fit K. */
   variant?: MatmulVariant;
 }
@@ -51,31 +54,32 @@ const WITH = { bias: 1, gelu: 2, silu: 4, multiply: 8, add: 16, gate: 32, minimu
  * @param x [.., K] f32; or f16 where the kernel takes halves and K is a multiple of 64.
  * @param w [K, Np] as `packWeight`, `packQuantized` or `packBlocks` makes it: Np is N rounded up to a multiple of 4.
  * @param options What follows the product, and where it goes.
- * @returns [.., N] f32 in the recorder's scope, or `addTo` or `out`.
+ * @returns [.., N] f32 in the recorder's scope, or f16 with `halves`; or `addTo` or `out`.
  * @throws {ShapeError} when the extents do not fit each other.
  */
 export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptions = {}): Tensor {
   const K = x.dim(-1), Np = w.shape.at(-1) ?? 0, N = options.columns ?? Np;
   const M = x.size / Math.max(K, 1);
   checkOperands(x, w, K, N, Np);
-  const y = options.addTo ?? options.out ?? rec.tensor([...x.shape.slice(0, -1), N]);
-  const outStride = options.outStride ?? (options.addTo ?? options.out ? y.dim(-1) : N);
+  const place = options.addTo ?? options.out;
+  const outStride = options.outStride ?? place?.dim(-1) ?? N;
   const outOffset = options.outOffset ?? 0;
   const { bias, multiply, gate, activation } = options;
   const blocks = w instanceof BlockWeight ? w : undefined;
   const [values, scales] = w instanceof BlockWeight ? [w.values, w.scales] : [w];
-  checkOutput([x, values, scales, bias, multiply, gate], y, M, N, outStride, outOffset, options);
   const multiplyStride = multiply?.dim(-1) ?? 0;
   const gateStride = options.gateStride ?? N, gateOffset = options.gateOffset ?? 0;
   const rowsPerSample = options.rowsPerSample ?? (x.shape.length > 2 ? x.dim(-2) : M);
   checkGate(gate, M, N, rowsPerSample, gateStride, gateOffset, options);
-  if (M === 0) return y;
-
   const places = [N, outStride, outOffset, multiplyStride, gate ? gateStride : 0, gate ? gateOffset : 0];
   const inFours = places.every((place) => place % 4 === 0);
   const dtype = w.dtype as WeightDType;
   const variant = options.variant ?? matmulVariant(rec.device, M, K, { columns: Np, dtype, inFours });
-  const source = variant.kernels[dtype];
+  const toHalves = options.halves && !place && variant.toHalves !== undefined;
+  const y = place ?? rec.tensor([...x.shape.slice(0, -1), N], toHalves ? "f16" : "f32");
+  checkOutput([x, values, scales, bias, multiply, gate], y, M, N, outStride, outOffset, options);
+  if (M === 0) return y;
+  const source = (toHalves ? variant.toHalves! : variant.kernels)[dtype];
   const takesX = x.dtype === "f32" || (variant.takesHalves && K % HALVES_STEP === 0 && !options.inputActivation);
   if (!source || !takesX || (variant.inFours && !inFours)) {
     throw new ShapeError(
@@ -134,6 +138,19 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
   return y;
 }
 
+/**
+ * Whether the fastest kernel for a product takes x as halves.
+ *
+ * @param rows M, rows of the product.
+ * @param places Columns, strides and offsets of the result and of what is done to it.
+ */
+export function takesHalves(device: Device, rows: number, w: Weight, places: readonly number[]): boolean {
+  const [K, Np] = w.shape;
+  const inFours = places.every((place) => place % 4 === 0);
+  const { takesHalves } = matmulVariant(device, rows, K, { columns: Np, dtype: w.dtype as WeightDType, inFours });
+  return takesHalves === true && K % HALVES_STEP === 0;
+}
+
 // A binding holds only so many bytes (128 MiB on lavapipe, less than 8192 tokens of a feed-forward layer): more rows go in parts.
 // Parts start on whole 64 rows, so that their bytes are on the 256-byte alignment of bindings whatever the width.
 function rowsPerBinding(rec: Recorder, widest: number, rows: number): number {
@@ -168,7 +185,8 @@ function checkOutput(
 ): void {
   const { bias, multiply, addTo, out } = options;
   if (addTo && out) throw new ShapeError(`Cannot write to ${out} and add to ${addTo} as the result goes to one place`);
-  if (y.dtype !== "f32" || outOffset < 0 || outOffset + N > outStride || M * outStride > y.size) {
+  const isFloats = y.dtype === "f32" || (y.dtype === "f16" && !addTo && !out);
+  if (!isFloats || outOffset < 0 || outOffset + N > outStride || M * outStride > y.size) {
     throw new ShapeError(
       `Cannot write ${
         formatShape([M, N])

@@ -12,6 +12,8 @@ import int8 from "../../shaders/matmul_int8.wgsl" with { type: "text" };
 import matrixSource from "../../shaders/matmul_matrix.wgsl" with { type: "text" };
 import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
 import tileSource from "../../shaders/matmul_tile.wgsl" with { type: "text" };
+import toFloats from "../../shaders/matmul_to_floats.wgsl" with { type: "text" };
+import toHalves from "../../shaders/matmul_to_halves.wgsl" with { type: "text" };
 import wideSource from "../../shaders/matmul_wide.wgsl" with { type: "text" };
 import type { KernelSource } from "../gpu/kernel.ts";
 import { forWeights, type WeightDType } from "./weight_kernels.ts";
@@ -20,40 +22,48 @@ import { forWeights, type WeightDType } from "./weight_kernels.ts";
 export type WeightKernels = Partial<Record<WeightDType, KernelSource>>;
 
 // Kernels that read weights in quads of k.
-function forQuads(kernel: KernelSource, columns: string): Record<WeightDType, KernelSource> {
-  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, columns, blocks, source] });
+function forQuads(kernel: KernelSource, ends: readonly string[]): Record<WeightDType, KernelSource> {
+  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, ...ends, blocks, source] });
   return {
-    ...forWeights({ ...kernel, shared: [epilogue, columns, floats] }),
+    ...forWeights({ ...kernel, shared: [epilogue, ...ends, floats] }),
     int8: inBlocks(int8),
     int4: inBlocks(int4),
   };
 }
 
-// Kernels that bring cells of weights to workgroup memory, and read columns in fours.
-function forCells(kernel: KernelSource): WeightKernels {
-  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, columns4, cellsBlocks, blocks, source] });
+// Kernels that bring cells of weights to workgroup memory.
+function forCells(kernel: KernelSource, ends: readonly string[]): WeightKernels {
+  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, ...ends, cellsBlocks, blocks, source] });
   return {
-    f16: { ...kernel, shared: [epilogue, columns4, cellsF16] },
+    f16: { ...kernel, shared: [epilogue, ...ends, cellsF16] },
     int8: inBlocks(int8),
     int4: inBlocks(int4),
   };
 }
 
 /** Needs nothing. */
-export const PORTABLE = forQuads({ name: "matmul", source: portableSource }, columns1);
+export const PORTABLE = forQuads({ name: "matmul", source: portableSource }, [columns1]);
 
 /** Needs subgroups of 8 lanes and K in fours. */
-export const WIDE = forQuads({ name: "matmul_wide", source: wideSource, features: ["subgroups"] }, columns1);
+export const WIDE = forQuads({ name: "matmul_wide", source: wideSource, features: ["subgroups"] }, [columns1]);
 
 /** Needs workgroup memory for its tiles, and all extents in fours. */
-export const TILE = forQuads({ name: "matmul_tile", source: tileSource }, columns4);
+export const TILE = forQuads({ name: "matmul_tile", source: tileSource }, [columns4, toFloats]);
 
 /** The same with products and short sums of halves. */
-export const TILE_F16 = forQuads({ name: "matmul_tile_f16", source: tileSource, features: ["shader-f16"] }, columns4);
+export const TILE_F16 = forQuads({ name: "matmul_tile_f16", source: tileSource, features: ["shader-f16"] }, [
+  columns4,
+  toFloats,
+]);
 
-/** Needs subgroup matrices and all extents in fours. */
-export const MATRIX = forCells({
+const MATRIX_KERNEL: KernelSource = {
   name: "matmul_matrix",
   source: matrixSource,
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
-});
+};
+
+/** Needs subgroup matrices, x as halves, and all extents in fours. */
+export const MATRIX = forCells(MATRIX_KERNEL, [columns4, toFloats]);
+
+/** The same with halves as the result. */
+export const MATRIX_TO_HALVES = forCells(MATRIX_KERNEL, [columns4, toHalves]);

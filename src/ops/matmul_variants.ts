@@ -3,7 +3,7 @@
 
 import type { Device } from "../gpu/device.ts";
 import type { Constants } from "../gpu/kernel.ts";
-import { MATRIX, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
+import { MATRIX, MATRIX_TO_HALVES, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
 import {
   chooseTile,
   MATRIX_TILES,
@@ -28,6 +28,8 @@ export interface MatmulVariant extends TileExtents {
   inFours?: boolean;
   /** Whether it reads x as halves. */
   takesHalves?: boolean;
+  /** The kernels whose result is halves, where there are such. */
+  toHalves?: WeightKernels;
 }
 
 /** What decides between kernels besides rows and depth. */
@@ -84,6 +86,7 @@ export function matrixMatmul(tile: MatrixTile, shape: MatrixShape): MatmulVarian
     ...matrixTileExtents(tile, shape),
     inFours: true,
     takesHalves: true,
+    toHalves: MATRIX_TO_HALVES,
   };
 }
 

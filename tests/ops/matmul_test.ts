@@ -170,6 +170,18 @@ forVariants("takes activations that are halves where its kernel reads such", asy
   assertClose(await run(work), sums.map((sum, i) => sum + x[i % N]), tolerance);
 });
 
+forVariants("makes halves where its kernel can and may", async ({ variant, tolerance }) => {
+  const shape: Shape = [19, 20, 40], [M, K, N] = shape;
+  const x = numbers(M * K), w = weights(K, N), factors = numbers(M * N, 3);
+  const actual = await run((rec) => {
+    const multiply = rec.upload(factors, [M, N]);
+    const y = matmul(rec, rec.upload(x, [M, K]), upload(rec, w, K, N, "f16"), { variant, multiply, halves: true });
+    assert.equal(y.dtype, variant.toHalves ? "f16" : "f32");
+    return y;
+  });
+  assertClose(actual, product(x, w, shape).map((sum, i) => sum * factors[i]), tolerance);
+});
+
 Deno.test("matmul() refuses a kernel that does not take its weights or places", async () => {
   const { variant } = CANDIDATES.find(({ name }) => name === "tile")!;
   await assert.rejects(

@@ -141,6 +141,7 @@ export class CompressedSelfAttention {
         return attentionOver(rec, whole(q), thinned, extent);
       });
       this.#out.forward(rec, mixed, part.out);
+      rec.flush(); // since all of these parts together would take long
     }
   }
 

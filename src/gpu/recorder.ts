@@ -35,7 +35,11 @@ export class Recorder {
 
   constructor(readonly device: Device) {
     device.errors.throwIfLost();
-    this.#encoder = device.gpu.createCommandEncoder({ label: "recorder" });
+    this.#encoder = this.#newEncoder();
+  }
+
+  #newEncoder(): GPUCommandEncoder {
+    return this.device.gpu.createCommandEncoder({ label: "recorder" });
   }
 
   /** Opens a scope; tensors made until it ends lie in it. */
@@ -174,10 +178,14 @@ export class Recorder {
     return this.#submitted;
   }
 
-  /** Sends all that was recorded to the GPU, and returns without waiting for it. */
-  submit(): void {
+  /** Sends what was recorded so far ahead, so that drivers that limit how long one piece of work may take see several; goes on. */
+  flush(): void {
+    this.#send();
+    this.#encoder = this.#newEncoder();
+  }
+
+  #send(): void {
     if (this.#submitted) throw new DeviceError("Cannot submit a recorder as it runs once: it was submitted already");
-    this.#submitted = true;
     this.#endPass();
     const { device } = this;
     device.profile?.resolve(this.#encoder);
@@ -185,6 +193,13 @@ export class Recorder {
       `run recorded work that ends with ${this.#lastOp}`,
       () => device.gpu.queue.submit([this.#encoder.finish()]),
     );
+  }
+
+  /** Sends all that was recorded to the GPU, and returns without waiting for it. */
+  submit(): void {
+    this.#send();
+    this.#submitted = true;
+    const { device } = this;
     if (device.params.count > MAX_PARAMS) {
       device.params.clear();
       device.bindGroups.clear();

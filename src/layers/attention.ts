@@ -131,6 +131,7 @@ export class SelfAttention {
         () => attentionOver(rec, q, made, { heads, headWidth, queries, scale }),
       );
       this.#out.forward(rec, mixed, parts[i].out);
+      rec.flush(); // since all of these parts together would take long
     });
   }
 }

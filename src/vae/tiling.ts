@@ -116,6 +116,7 @@ function tiled(
       blendTile(rec, canvas, tile, { above, left: line[j - 1], fade, place: { top, left, height, width } });
       above?.dispose();
       line[j] = tile;
+      rec.flush(); // since all tiles together would take long
     });
   });
   for (const tile of line) tile.dispose();

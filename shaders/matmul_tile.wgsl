@@ -2,7 +2,8 @@
 //   x [M, K] f32, K a multiple of 4   w [K, 4 * columns4]   ->   y [M, N]
 // 2 M K N FLOP. A lane owns 8 rows by 2 quads of columns, a workgroup of GROUP_X by GROUP_Y lanes 8 * GROUP_Y by 8 * GROUP_X. For 4
 // steps of k it reads 16 vectors from workgroup memory and does 256 multiply-adds. The next tiles are fetched while these are
-// multiplied. Products are in Number4, which may be of halves: then sums over TILE_K are, too, and the sum of those is in f32.
+// multiplied. Products are in Number4, which may be of halves: then sums over TILE_K are, too, and the sum of those is in f32; and as
+// activations may be beyond 65504, where halves end, they are divided by 16 meanwhile.
 // Compilers that guard loops and indices do not unroll them, and keep what a loop walks through in memory: so what should be in
 // registers has names. Bindings and the end: matmul_epilogue.wgsl.
 
@@ -17,6 +18,8 @@ const A_TURNS = (A_CELLS + THREADS - 1u) / THREADS;
 const B_TURNS = (B_CELLS + THREADS - 1u) / THREADS;
 
 const_assert TILE_K % 4u == 0u && A_TURNS <= 4u && B_TURNS <= 2u;
+
+const RANGE = select(1.0, 16.0, HALVES);
 
 alias Input = vec4<f32>;
 
@@ -69,9 +72,9 @@ fn input(place: Place, turn: u32, first_quad: u32) -> Number4 {
   }
   let value = x[min(place.row + cell / QUADS, p.rows - 1u) * (p.depth / 4u) + quad];
   if (INPUT_SILU) {
-    return Number4(silu(value));
+    return Number4(silu(value) / RANGE);
   }
-  return Number4(value);
+  return Number4(value / RANGE);
 }
 
 fn weights(place: Place, turn: u32, first_quad: u32) -> Weights {
@@ -208,7 +211,7 @@ fn main(
         part7 = advance(part7, a_tile[local.y][quad][7], left, right);
       }
     }
-    if (SHORT_SUMS || step == steps) {
+    if (HALVES || step == steps) {
       sum0 = plus(sum0, part0);
       sum1 = plus(sum1, part1);
       sum2 = plus(sum2, part2);
@@ -263,7 +266,7 @@ fn main(
       default: {
       }
     }
-    finish(first_row + r, place.column4 + local.x, sum.left);
-    finish(first_row + r, place.column4 + GROUP_X + local.x, sum.right);
+    finish(first_row + r, place.column4 + local.x, RANGE * sum.left);
+    finish(first_row + r, place.column4 + GROUP_X + local.x, RANGE * sum.right);
   }
 }

@@ -67,10 +67,17 @@ export const MATRIX_TILES: readonly RatedTile<MatrixTile>[] = [
   { tile: matrixTile(2, 2, 2, 2, 32, 2), speed: 27 },
 ];
 
-/** For other GPUs. */
+/** For other GPUs, in f32. */
 export const WORKGROUP_TILES: readonly RatedTile<WorkgroupTile>[] = [
-  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 10 },
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 9 },
+  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 30 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 27 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 24 },
+];
+
+/** For other GPUs, with halves. */
+export const HALF_TILES: readonly RatedTile<WorkgroupTile>[] = [
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 39 },
+  { tile: { GROUP_X: 16, GROUP_Y: 8, TILE_K: 16 }, speed: 38 },
 ];
 
 // Workgroups that keep a large GPU busy: with fewer, part of it is idle.

@@ -6,6 +6,7 @@ import type { Constants } from "../gpu/kernel.ts";
 import { MATRIX, MATRIX_TO_HALVES, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
 import {
   chooseTile,
+  HALF_TILES,
   MATRIX_TILES,
   type MatrixShape,
   type MatrixTile,
@@ -66,12 +67,16 @@ export function wideMatmul(rows: number): MatmulVariant {
   return { name: "wide", kernels: WIDE, constants, rows: constants.TILES * 8, columns: 32 };
 }
 
-/** The kernel for GPUs without tensor cores, which needs K in fours, too. */
+/**
+ * The kernel for GPUs without tensor cores, which needs K in fours, too.
+ *
+ * @param half Multiplies and adds a few numbers at a time as halves, which needs shader-f16.
+ */
 export function tileMatmul(tile: WorkgroupTile, half = false): MatmulVariant {
   return {
     name: half ? "tile-f16" : "tile",
     kernels: half ? TILE_F16 : TILE,
-    constants: { ...tile, Number4: half ? "vec4<f16>" : "vec4<f32>", SHORT_SUMS: half },
+    constants: { ...tile, Number4: half ? "vec4<f16>" : "vec4<f32>", HALVES: half },
     ...workgroupTileExtents(tile),
     inFours: true,
   };
@@ -121,7 +126,9 @@ export function matmulVariant(
       .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
     if (fitting.length > 0) return matrixMatmul(fitting[chooseTile(fitting, rows, columns)].tile, shape);
   }
-  const fitting = WORKGROUP_TILES.filter(({ tile }) => workgroupTileFits(tile, false, device.limits))
+  const half = dtype !== "f32" && device.features.has("shader-f16");
+  const fitting = (half ? HALF_TILES : WORKGROUP_TILES)
+    .filter(({ tile }) => workgroupTileFits(tile, half, device.limits))
     .map(({ tile, speed }) => ({ ...workgroupTileExtents(tile), tile, speed }));
-  return fitting.length > 0 ? tileMatmul(fitting[chooseTile(fitting, rows, columns)].tile) : portableMatmul(rows);
+  return fitting.length > 0 ? tileMatmul(fitting[chooseTile(fitting, rows, columns)].tile, half) : portableMatmul(rows);
 }

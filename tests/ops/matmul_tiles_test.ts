@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { DeviceLimits } from "../../src/gpu/device.ts";
 import {
   chooseTile,
+  HALF_TILES,
   MATRIX_TILES,
   type MatrixShape,
   matrixTileExtents,
@@ -30,13 +31,14 @@ Deno.test("MATRIX_TILES has none that no GPU has room for, and one for small GPU
   assert.ok(!MATRIX_TILES.some(({ tile }) => matrixTileFits(tile, matrices(16, 32), limits(1))));
 });
 
-Deno.test("WORKGROUP_TILES has one that every device has room for", () => {
-  for (const { tile, speed } of WORKGROUP_TILES) {
+Deno.test("WORKGROUP_TILES and HALF_TILES have one that every device has room for", () => {
+  for (const { tile, speed } of [...WORKGROUP_TILES, ...HALF_TILES]) {
     assert.ok(workgroupTileFits(tile, false, { ...limits(48), maxComputeInvocationsPerWorkgroup: 1024 }));
     assert.ok(speed > 0);
   }
   const least = { ...limits(16), maxComputeInvocationsPerWorkgroup: 256 };
   assert.ok(WORKGROUP_TILES.some(({ tile }) => workgroupTileFits(tile, false, least)));
+  assert.ok(HALF_TILES.some(({ tile }) => workgroupTileFits(tile, true, least)));
   assert.ok(!WORKGROUP_TILES.some(({ tile }) => workgroupTileFits(tile, false, limits(1))));
 });
 
@@ -46,6 +48,7 @@ Deno.test("matmul's tiles compile where they fit, for all types of weights", asy
   const variants = [
     ...WORKGROUP_TILES.filter(({ tile }) => workgroupTileFits(tile, false, device.limits))
       .map(({ tile }) => tileMatmul(tile)),
+    ...(device.features.has("shader-f16") ? HALF_TILES : []).map(({ tile }) => tileMatmul(tile, true)),
     ...(shape ? MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits)) : [])
       .map(({ tile }) => matrixMatmul(tile, shape!)),
   ];

@@ -81,21 +81,21 @@ function proxied(a: Awaited<ReturnType<typeof inMemory>>, b: typeof a): typeof a
   };
 }
 
-Deno.test("convertModel() changes dtypes, and GGUF keeps in f32 what is small", async () => {
+Deno.test("convertModel() changes dtypes, and GGUF keeps in floats what is small or around the blocks", async () => {
   using folder = temporaryFolder();
   const inside = (name: string) => joinPath(folder.path, name);
   await convertModel(golden("dit-sigma"), inside("half"), { dtype: "F16" });
   await assertSameModel(inside("half"), golden("dit-sigma"), "F16");
   await convertModel(golden("dit-sigma"), inside("q.gguf"), { dtype: "Q8_0" });
   using stored = await openGguf(inside("q.gguf"));
-  assert.equal(stored.info("proj_out.weight").dtype, "Q8_0");
-  assert.equal(stored.info("pos_embed.proj.weight").dtype, "F16");
+  const weight = "transformer_blocks.1.ff.net.2.weight";
+  assert.equal(stored.info(weight).dtype, "Q8_0");
+  for (const name of ["pos_embed.proj", "proj_out", "caption_projection.linear_1", "adaln_single.linear"]) {
+    assert.equal(stored.info(`${name}.weight`).dtype, "F16", name);
+  }
   assert.equal(stored.info("scale_shift_table").dtype, "F32");
   using exact = await openModel(golden("dit-sigma"));
-  const [ours, theirs] = [
-    await readFloats(stored, "proj_out.weight"),
-    await readFloats(exact.source, "proj_out.weight"),
-  ];
+  const [ours, theirs] = [await readFloats(stored, weight), await readFloats(exact.source, weight)];
   const norm = (values: Float32Array) => Math.hypot(...values);
   assert.ok(norm(ours.map((value, i) => value - theirs[i])) < 0.01 * norm(theirs));
   await assert.rejects(convertModel(golden("dit-sigma"), inside("q"), { dtype: "Q8_0" }), /only GGUF has blocks/);

@@ -22,10 +22,8 @@ export const WEIGHT_DTYPES: Readonly<Partial<Record<WeightDType, number>>> = {
 
 /** A case on a device. */
 export interface Opened extends Disposable {
-  /** The kernel or set of kernels that this device gets. */
-  variant: string;
-  /** Relative L2 error that this variant may have, where that is more than the case's. */
-  tolerance?: number;
+  /** What this device gets, where the names of its kernels do not tell. */
+  variant?: string;
   /** Records it once; the result lies in the recorder's scope. */
   record(rec: Recorder): Tensor;
 }
@@ -59,6 +57,8 @@ export interface Case {
   tolerance: number;
   /** One of the few that are measured in a minute. */
   quick?: boolean;
+  /** Whether it is nothing of its own on a CPU. */
+  gpu?: boolean;
   /** Whether a software device takes too long for it unless it is asked for by its size. */
   large?: boolean;
   open(device: Device): Promise<Opened>;

@@ -127,6 +127,7 @@ export async function runBench(
   }
   refine(report, await measureCeilings(chosen, signal));
   if (picture && elapsed() < limit) report.firstPicture = await firstPicture(machine.backend, signal);
+  await onProgress(report);
   if (picture && elapsed() < limit) report.wholePicture = await wholePicture(chosen, signal);
   for (const [why, left] of [["too much for a CPU unless its size is named", tooLarge], ["no time", late]] as const) {
     if (left.length > 0) {

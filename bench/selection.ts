@@ -51,7 +51,7 @@ export function select(
   const among = (given: string[], ...values: string[]) =>
     given.length === 0 || given.some((word) => values.includes(word));
   const asked = all.filter((each) =>
-    (!quick || each.quick) &&
+    (!quick || each.quick) && !(software && each.gpu) &&
     (has("networks") === has("ops") || has("networks") === NETWORKS.includes(each.op)) &&
     among(givenOps, each.op, ...each.words) && among(givenSizes, ...each.words) && among(givenDTypes, each.dtype)
   );

@@ -84,7 +84,6 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
       const X = device.upload(x, [1, N, C]), captionTokens = device.upload(caption, [1, CAPTION, C]);
       const shared = device.upload(modulation, [1, 6 * C]);
       return {
-        variant: device.subgroupSize === 8 ? "wide" : "chosen",
         record(rec): Tensor {
           const table = block.modulation(rec, shared);
           const rows = Array.from({ length: 6 }, (_, i) => ({ tensor: table, stride: 6 * C, offset: i * C }));

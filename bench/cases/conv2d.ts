@@ -50,7 +50,6 @@ function conv2dCase({ side, CI, CO, words, peers, quick }: Shape, dtype: "f32" |
       await parameters.load(source);
       const x = device.upload(input(), [1, side, side, CI]);
       return {
-        variant: "chosen",
         record: (rec) => conv.forward(rec, x),
         [Symbol.dispose]: disposing(parameters, x),
       };

@@ -23,7 +23,6 @@ function addPositionsCase(side: number, word: string): Case {
     open(device) {
       const x = device.upload(input(), [1, side * side, C]), rows = device.upload(table(), [side, C / 2]);
       return Promise.resolve({
-        variant: "portable",
         record(rec) {
           const tokens = rec.tensor(x.shape);
           rec.copy(x, tokens);
@@ -60,7 +59,6 @@ function doraCase(own: boolean): Case {
       const [rows, by] = [weight(), direction()].map((data) => device.upload(data, [N, K]));
       const magnitude = device.upload(lengths(), [N]);
       return Promise.resolve({
-        variant: "portable",
         record(rec) {
           const scaled = rec.tensor([N, K]);
           rec.copy(rows, scaled);
@@ -95,7 +93,6 @@ function widenCase(dtype: "f16" | "bf16"): Case {
       const narrow = dtype === "f16" ? f32ToF16 : f32ToBf16;
       const raw = device.upload(new Uint32Array(narrow(data()).buffer), [N * K / 2]);
       return Promise.resolve({
-        variant: "portable",
         record: (rec) => widen(rec, raw, dtype, rec.tensor([N, K])),
         [Symbol.dispose]: disposing(raw),
       });

@@ -2,7 +2,6 @@
 
 import { Linear } from "../../src/layers/linear.ts";
 import { ParameterSet } from "../../src/layers/parameters.ts";
-import { matmulVariant } from "../../src/ops/matmul_variants.ts";
 import { weightBytes } from "../../src/ops/weight_bytes.ts";
 import { isFloatDType, type WeightDType } from "../../src/ops/weight_kernels.ts";
 import { numbers } from "../../tests/_reference.ts";
@@ -59,7 +58,6 @@ function matmulCase({ what, M, K, N, words, peers, quick }: Shape, dtype: Weight
       await parameters.load(source);
       const x = device.upload(input(), [M, K]);
       return {
-        variant: matmulVariant(device, M, K, { columns: N, dtype }).name,
         record: (rec) => linear.forward(rec, x),
         [Symbol.dispose]: disposing(parameters, x),
       };

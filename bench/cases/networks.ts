@@ -1,15 +1,11 @@
 // Whole networks with random weights of the released extents: one guided step of the transformer, blocks of T5-XXL, the VAE's decoder.
 
-import type { Device } from "../../src/gpu/device.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import type { AutoencoderConfig } from "../../src/vae/config.ts";
 import { numbers } from "../../tests/_reference.ts";
 import type { Case } from "../case.ts";
 import { blockFlops, CAPTION } from "./block.ts";
 import { autoencoder, textEncoder, transformer } from "./random_networks.ts";
-
-/** What stands for a network's kernels, which are many. */
-const variantOf = (device: Device) => device.software && device.subgroupSize === 8 ? "wide" : "chosen";
 
 /** One step with guidance: two samples in one batch; caption and times were encoded before, once a picture. */
 function stepCase(size: number): Case {
@@ -35,7 +31,6 @@ function stepCase(size: number): Case {
       rec.submit();
       await device.settle();
       return {
-        variant: variantOf(device),
         record: (rec) => model.predict(rec, latents, caption, times, { row: 0, channels: 4 }),
         [Symbol.dispose]() {
           kept.dispose();
@@ -66,7 +61,6 @@ function t5Case(blocks: number): Case {
       const rows = await model.embeddingRows(ids);
       const mask = ids.map((_, i) => i < 120 ? 1 : 0);
       return {
-        variant: variantOf(device),
         record: (rec) => model.forward(rec, rows, 1, mask),
         [Symbol.dispose]() {
           model.dispose();
@@ -113,7 +107,6 @@ function vaeCase(size: number): Case {
       const latents = device.upload(numbers(4 * side * side, 1, 1.7), [1, 4, side, side]);
       const { tiling } = model.cutFor(1, size, size);
       return {
-        variant: variantOf(device) + (tiling ? ", tiled" : ""),
         record: (rec) => model.decode(rec, latents, { tiling }),
         [Symbol.dispose]() {
           for (const each of [latents, model]) each.dispose();

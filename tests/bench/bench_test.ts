@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type Case, type Opened, sample, spreadPlaces } from "../../bench/case.ts";
 import { floorMs } from "../../bench/ceiling.ts";
-import { contest, openDevices } from "../../bench/contest.ts";
+import { contest, kindsOf, openDevices, toleranceOf } from "../../bench/contest.ts";
 import { measure, summarize } from "../../bench/measure.ts";
 import { lines } from "../../bench/peers/lines.ts";
 import { plotReport } from "../../bench/plot.ts";
@@ -90,6 +90,15 @@ Deno.test("summarize() and measure() keep the minimum and stop when times lie cl
   assert.equal((await measure(() => Promise.resolve(++turn), patience)).length, 9);
 });
 
+Deno.test("kindsOf() tells the kinds of kernels by the ends of their names, and what they may be off by", () => {
+  assert.equal(kindsOf(["layer_norm", "matmul_tile", "attention_pack", "attention_matrix"]), "matrix+tile");
+  assert.equal(kindsOf(["matmul_tile_f16"]), "tile_f16");
+  assert.equal(kindsOf(["matmul", "attention_merge"]), "portable");
+  const { tolerance } = ALL_CASES.find(({ dtype }) => dtype === "f32")!;
+  assert.equal(toleranceOf({ ...ALL_CASES[0], tolerance }, "wide"), tolerance);
+  assert.equal(toleranceOf({ ...ALL_CASES[0], tolerance }, "matrix+tile"), 5e-3);
+});
+
 Deno.test("spreadPlaces() names as many different places as there are, all within", () => {
   for (const size of [7, 300, 1e6]) {
     const places = spreadPlaces(size);
@@ -107,7 +116,7 @@ Deno.test("lines() cuts text wherever the bytes are cut", async () => {
 });
 
 /** x + y, and what it is said to be. */
-function addCase(expected: (i: number) => number, record?: Opened["record"]): Case {
+function addCase(expected: (i: number) => number, record?: Opened["record"], variant?: string): Case {
   const count = 4096;
   return {
     ...{ op: "add", shape: `${count}`, dtype: "f32", words: [], flops: count, bytes: 12 * count, tolerance: 1e-6 },
@@ -116,7 +125,7 @@ function addCase(expected: (i: number) => number, record?: Opened["record"]): Ca
         device.upload(Float32Array.from({ length: count }, (_, i) => i * factor), [1, count])
       );
       return Promise.resolve({
-        variant: "only",
+        variant,
         record: record ?? ((rec: Recorder) => add(rec, x, y)),
         [Symbol.dispose]: () => [x, y].forEach((tensor) => tensor.dispose()),
       });
@@ -130,11 +139,15 @@ Deno.test("contest() times a right kernel, and tells a wrong one and a failing o
   using _chosen = chosen, _portable = portable;
   const arena = { chosen, portable, ceilings: CEILINGS, software: true, signal: new AbortController().signal };
   const right = await contest(addCase((i) => 5 * i), arena);
-  assert.deepEqual(right.rows.map(({ kind, ok, error }) => [kind, ok, error]), [["portable", true, 0], [
-    "chosen",
-    true,
-    0,
-  ]]);
+  // The chosen device gets the portable kernel, too, so that there is nothing more to measure.
+  assert.deepEqual(right.rows.map(({ kind, name, ok, error }) => [kind, name, ok, error]), [
+    ["portable", "portable", true, 0],
+  ]);
+  const named = await contest(addCase((i) => 5 * i, undefined, "better"), arena);
+  assert.deepEqual(named.rows.map(({ kind, name, ok }) => [kind, name, ok]), [
+    ["portable", "portable", true],
+    ["chosen", "better", true],
+  ]);
   assert.ok(right.rows.every(({ timing, share }) => timing!.minMs > 0 && share! > 0 && timing!.rounds >= 1));
   assert.equal(right.reference?.values.length, 300);
   const kept = chosen.ledger.bytes; // what the device keeps for itself

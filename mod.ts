@@ -36,6 +36,7 @@ export { readFloats, type WeightSource } from "./src/io/weights.ts";
 export { Generator } from "./src/random/generator.ts";
 
 export { AdaptedModel } from "./src/layers/adapted_model.ts";
+export { ResidentModel, type WeightSizes } from "./src/layers/resident_model.ts";
 export { type AdapterInfo, type LoadLoraOptions } from "./src/layers/adapters.ts";
 export { cleanCaption, preprocessCaption } from "./src/text/caption.ts";
 export { T5EncoderModel } from "./src/text/t5_encoder.ts";
@@ -65,6 +66,8 @@ export { schedulerFromConfig, SCHEDULERS } from "./src/schedulers/registry.ts";
 export { type Scheduler, type StepPlan } from "./src/schedulers/scheduler.ts";
 
 export { type PipelineComponents, type PipelineLoadOptions } from "./src/pipelines/components.ts";
+export { type ExpectedRun, MemoryLimit } from "./src/pipelines/memory_limit.ts";
+export { type MemoryPlan } from "./src/pipelines/memory_plan.ts";
 export { DEFAULT_MODEL } from "./src/pipelines/default_model.ts";
 export {
   type GenerateOptions,

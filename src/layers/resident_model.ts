@@ -25,7 +25,20 @@ export interface WeightSizes {
   streamed?: { block: number; rest: number };
 }
 
-/** A model of a pipeline. */
+/**
+ * A model of a pipeline.
+ *
+ * @example A model that is in memory while it is needed
+ * ```ts
+ * import { AutoencoderKL, DEFAULT_MODEL, Device } from "@pixart/webgpu";
+ * using device = await Device.open();
+ * using vae = await AutoencoderKL.fromPretrained(DEFAULT_MODEL, { device, subfolder: "vae", offload: true });
+ * console.assert(!vae.isLoaded && device.ledger.bytes < vae.weightSizes.bytes);
+ * await vae.load();
+ * console.assert(vae.isLoaded);
+ * await vae.unload();
+ * ```
+ */
 export abstract class ResidentModel implements Disposable {
   abstract readonly device: Device;
   protected abstract readonly parameters: ParameterSet;

@@ -40,7 +40,18 @@ export interface LoadingInfo {
   total: number;
 }
 
-/** How a pipeline is loaded. A component that is given is used as it is; `null` leaves it out. */
+/**
+ * How a pipeline is loaded. A component that is given is used as it is; `null` leaves it out.
+ *
+ * @example Little memory, and the same pictures but for what 8 bits round
+ * ```ts
+ * import { DEFAULT_MODEL, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * const options = { offload: true, quantize: { textEncoder: "int8" } } as const;
+ * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, options);
+ * await pipe.generate("a red apple on a blue background", { seed: 0, numInferenceSteps: 1 });
+ * console.assert(!pipe.components.transformer.isLoaded);
+ * ```
+ */
 export interface PipelineLoadOptions {
   /** The device to load onto; one is opened, and owned by the pipeline, when it is not given. */
   device?: Device;
@@ -55,7 +66,7 @@ export interface PipelineLoadOptions {
   textEncoderBudget?: number;
   /**
    * Bytes of GPU memory to keep to. What must be given up for that is chosen, the least first: see `MemoryPlan`. What is given up already
-   * (`offload`, `quantize`, `textEncoderBudget`) stays so. LoRAs that are loaded later are not counted.
+   * (`offload`, `quantize`, `textEncoderBudget`) stays so.
    */
   maxMemory?: number;
   /** The largest call that `maxMemory` is planned for; each call is fitted anew. */

@@ -33,7 +33,19 @@ export interface RunFit extends Pick<MemoryChoices, "batchSize" | "vaeSlicing" |
   peakBytes: number;
 }
 
-/** How networks are loaded, and pictures painted, within a limit. */
+/**
+ * How networks are loaded, and pictures painted, within a limit.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { maxMemory: 10e6 });
+ * const { plan } = pipe.components.memory!;
+ * console.assert(plan.offload && plan.words.length > 0); // `words` say so
+ * await pipe.generate("a red apple on a blue background", { seed: 0, numInferenceSteps: 1 });
+ * console.assert(pipe.device.ledger.peak <= plan.peakBytes && plan.peakBytes <= plan.limit);
+ * ```
+ */
 export interface MemoryPlan extends MemoryChoices, RunFit {
   /** Bytes that may be taken. */
   limit: number;

@@ -63,6 +63,9 @@ export interface Painting extends PictureExtent {
 /** Latent pixels are this many pixels a side where there is no VAE to ask. */
 export const SCALE_FACTOR = 8;
 
+/** Pieces of the checkpoint that are there at once: with LoRAs in f32, too, and with what they are made of. */
+const ON_THE_WAY = 3;
+
 const NOTHING: WeightForm = { dtype: "f16", bytes: 0, staging: 0 };
 
 /** The weights of each network in the form that it has. The VAE's are of the last form where the transformer's are of a lesser one. */
@@ -125,13 +128,13 @@ export function runBytes(
   const loads = [streams || !isUsed ? NOTHING : text, transformer, vae];
   const stages = offload
     ? [
-      ...loads.map(({ bytes, staging }) => bytes + staging + pooledBytes([embeddings])),
+      ...loads.map(({ bytes, staging }) => bytes + ON_THE_WAY * staging + pooledBytes([embeddings])),
       vae.bytes + pooledBytes(start),
       transformer.bytes + pooledBytes(denoising),
       vae.bytes + pooledBytes(decoding),
     ]
     : [
-      staying + Math.max(...loads.map(({ staging }) => staging)),
+      staying + ON_THE_WAY * Math.max(...loads.map(({ staging }) => staging)),
       // Nothing is given back between the stages.
       staying + pooledBytes([...encoding, ...start, ...denoising, ...decoding]),
     ];

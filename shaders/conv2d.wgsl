@@ -5,22 +5,6 @@
 
 const PIXELS = 8u;
 
-struct Params {
-  height: u32, // H, W of x, after upsampling
-  width: u32,
-  channels: u32, // CI
-  out_height: u32, // HO, WO
-  out_width: u32,
-  out_channels: u32, // CO
-  outputs: u32, // B * HO * WO
-  kernel: u32, // its height and width
-  stride: u32,
-  upsample: u32, // 1: each pixel of x is read as 2 x 2 pixels
-  top: i32,
-  left: i32,
-  add: u32, // 1: the result is added to what y holds
-}
-
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
@@ -31,12 +15,12 @@ struct Params {
 fn store(output: u32, column: u32, sums: vec4<f32>) {
   for (var j = 0u; j < 4u; j++) {
     let channel = column * 4u + j;
-    if (channel < p.out_channels) {
+    if (channel < p.columns) {
       var value = sums[j];
       if (HAS_BIAS) {
         value += bias[channel];
       }
-      let at = output * p.out_channels + channel;
+      let at = output * p.columns + channel;
       if (p.add == 1u) {
         value += y[at];
       }
@@ -47,11 +31,11 @@ fn store(output: u32, column: u32, sums: vec4<f32>) {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let columns = (p.out_channels + 3u) / 4u;
+  let columns = p.columns4;
   let i = id.x + id.y * groups.x * 64u;
   let column = i % columns;
   let first = i / columns * PIXELS;
-  if (first >= p.outputs) {
+  if (first >= p.rows) {
     return;
   }
   var sums: array<vec4<f32>, PIXELS>;
@@ -59,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     for (var kx = 0u; kx < p.kernel; kx++) {
       var at: array<i32, PIXELS>;
       for (var j = 0u; j < PIXELS; j++) {
-        at[j] = pixel_at(window_of(min(first + j, p.outputs - 1u)), ky, kx);
+        at[j] = pixel_at(window_of(min(first + j, p.rows - 1u)), ky, kx);
       }
       let weights = (ky * p.kernel + kx) * p.channels * columns + column;
       for (var c = 0u; c < p.channels; c++) {
@@ -71,7 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
   }
   for (var j = 0u; j < PIXELS; j++) {
-    if (first + j < p.outputs) {
+    if (first + j < p.rows) {
       store(first + j, column, sums[j]);
     }
   }

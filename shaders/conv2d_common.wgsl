@@ -1,4 +1,25 @@
-// What the convolution kernels share: where the inputs of an output lie.
+// What the convolution kernels share, appended behind each: Params, and where the inputs of an output lie.
+
+struct Params {
+  rows: u32, // outputs: B * HO * WO
+  depth: u32, // K * K * CI
+  columns: u32, // CO
+  columns4: u32, // quads of channels of the packed weights
+  column_groups: u32, // workgroups side by side, in kernels that have a grid of them
+  height: u32, // H, W of x, after upsampling
+  width: u32,
+  channels: u32, // CI
+  out_height: u32, // HO, WO
+  out_width: u32,
+  kernel: u32, // its height and width
+  stride: u32,
+  upsample: u32, // 1: each pixel of x is read as 2 x 2 pixels
+  top: i32,
+  left: i32,
+  add: u32, // 1: the result is added to what y holds
+  padding_at: u32, // element of x where a pixel of zeros begins, where x is halves
+  x_range: f32, // x is this many times what its halves say
+}
 
 // Where the window of an output begins in the (upsampled) input.
 struct Window { sample: u32, y: i32, x: i32 }

@@ -6,22 +6,6 @@
 
 const_assert TILES == 1u || TILES == 4u;
 
-struct Params {
-  height: u32, // H, W of x, after upsampling
-  width: u32,
-  channels: u32, // CI
-  out_height: u32, // HO, WO
-  out_width: u32,
-  out_channels: u32, // CO
-  outputs: u32, // B * HO * WO
-  kernel: u32, // its height and width
-  stride: u32,
-  upsample: u32, // 1: each pixel of x is read as 2 x 2 pixels
-  top: i32,
-  left: i32,
-  add: u32, // 1: the result is added to what y holds
-}
-
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<WeightVec>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
@@ -49,7 +33,7 @@ fn advance(sums: ptr<function, Sums>, first: u32, at: i32, c: u32, b: Weights) {
 }
 
 fn store(output: u32, column: u32, sum: vec4<f32>) {
-  let at = output * (p.out_channels / 4u) + column;
+  let at = output * p.columns4 + column;
   var value = sum;
   if (HAS_BIAS) {
     value += bias[column];
@@ -66,9 +50,9 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let columns = p.out_channels / 4u;
+  let columns = p.columns4;
   // Workgroups of the same channels follow each other, so that their weights stay in cache.
-  let strips = (p.outputs + 8u * TILES - 1u) / (8u * TILES);
+  let strips = (p.rows + 8u * TILES - 1u) / (8u * TILES);
   let i = id.x + id.y * groups.x;
   let first = i % strips * 8u * TILES;
   let first_column = i / strips * 8u;
@@ -76,7 +60,7 @@ fn main(
     return; // the grid is a rectangle and may hold more groups than are needed
   }
   let column = first_column + lane;
-  let last = p.outputs - 1u;
+  let last = p.rows - 1u;
   let window0 = window_of(min(first + lane, last));
   let window1 = window_of(min(first + 8u + lane, last));
   let window2 = window_of(min(first + 16u + lane, last));
@@ -109,7 +93,7 @@ fn main(
   if (column < columns) {
     // A loop whose end is not known is not unrolled, and what it indexes stays in memory: else a store for each sum would be
     // compiled, and all sums be shuffled through registers. That needs a long body: one reason for `add` to be asked here.
-    let count = min(8u * TILES, p.outputs - first);
+    let count = min(8u * TILES, p.rows - first);
     for (var j = 0u; j < count; j++) {
       store(first + j, column, sums[j]);
     }

@@ -5,7 +5,8 @@
 // memory in rows that are 16 bytes longer than needed, so that eight rows touch all banks. x has zeros behind its last k, up to a
 // whole step; so w may have any numbers there.
 // What should be in registers has names: an array, even one that only constants index, may end up in memory.
-// Weights: matmul_cells_f16.wgsl and its like. Bindings and the end: matmul_epilogue.wgsl.
+// Rows of x: matmul_rows.wgsl, or the windows of a convolution: conv2d_matrix.wgsl. Weights: matmul_cells_f16.wgsl and its like.
+// Bindings and the end: matmul_epilogue.wgsl, or again conv2d_matrix.wgsl.
 
 const THREADS = SUBGROUPS_M * SUBGROUPS_N * SUBGROUP_SIZE;
 const BAND = 8u;
@@ -46,12 +47,12 @@ struct Fetched {
   b3: Cell,
 }
 
-// Where a lane finds its cells of x in the first step, and where its tile begins.
+// Where a lane finds its cells of x, and where its tile begins.
 struct Place {
-  a0: u32,
-  a1: u32,
-  a2: u32,
-  a3: u32,
+  a0: Origin,
+  a1: Origin,
+  a2: Origin,
+  a3: Origin,
   row: u32,
   column: u32,
   thread: u32,
@@ -62,11 +63,6 @@ struct Place {
 var<workgroup> a_tiles: array<array<vec4<u32>, max(PAIR_ROWS * A_STRIDE, MATRIX_M * STAGE_STRIDE)>, max(BUFFERS * SUBGROUPS_M * LAYERS, SUBGROUPS)>;
 var<workgroup> b_tiles: array<array<vec4<u32>, MATRIX_K * B_STRIDE>, BUFFERS * SUBGROUPS_N * LAYERS>;
 
-fn a_at(first_row: u32, turn: u32, thread: u32) -> u32 {
-  let cell = thread + turn * THREADS;
-  return min(first_row + cell / A_ROW, p.rows - 1u) * p.x_stride + cell % A_ROW;
-}
-
 fn fetch_b(place: Place, turn: u32, first_k: u32) -> Cell {
   let cell = place.thread + turn * THREADS;
   return fetch_cell(min(first_k + cell / B_ROW * CELL_DEPTH, p.depth - CELL_DEPTH), place.column + cell % B_ROW * 8u);
@@ -74,15 +70,15 @@ fn fetch_b(place: Place, turn: u32, first_k: u32) -> Cell {
 
 fn fetch(place: Place, step: u32) -> Fetched {
   var fetched = Fetched();
-  fetched.a0 = x[place.a0 + step * A_ROW];
+  fetched.a0 = fetch_a(place.a0, step);
   if (A_TURNS > 1u) {
-    fetched.a1 = x[place.a1 + step * A_ROW];
+    fetched.a1 = fetch_a(place.a1, step);
   }
   if (A_TURNS > 2u) {
-    fetched.a2 = x[place.a2 + step * A_ROW];
+    fetched.a2 = fetch_a(place.a2, step);
   }
   if (A_TURNS > 3u) {
-    fetched.a3 = x[place.a3 + step * A_ROW];
+    fetched.a3 = fetch_a(place.a3, step);
   }
   fetched.b0 = fetch_b(place, 0u, step * TILE_K);
   if (B_TURNS > 1u) {
@@ -163,10 +159,10 @@ fn main(
   let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
   let first_row = (band * BAND + within % height) * TILE_M;
   let place = Place(
-    a_at(first_row, 0u, thread),
-    a_at(first_row, 1u, thread),
-    a_at(first_row, 2u, thread),
-    a_at(first_row, 3u, thread),
+    origin_of(first_row, 0u, thread),
+    origin_of(first_row, 1u, thread),
+    origin_of(first_row, 2u, thread),
+    origin_of(first_row, 3u, thread),
     first_row,
     within / height * TILE_N,
     thread,

@@ -1,18 +1,12 @@
 // conv2d: 1x1 and 3x3 convolutions over channels-last images, with bias, residual and upsampling in the same kernel.
 
-import commonSource from "../../shaders/conv2d_common.wgsl" with { type: "text" };
-import source from "../../shaders/conv2d.wgsl" with { type: "text" };
-import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
-import type { Device } from "../gpu/device.ts";
-import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import { formatShape, type Tensor } from "../gpu/tensor.ts";
+import { type ConvVariant, convVariant } from "./conv2d_variants.ts";
+import { HALVES_DIVISOR, packHalves } from "./pack_halves.ts";
 import { rowBands, rowRuns } from "./row_runs.ts";
-import { type FloatDType, forWeights } from "./weight_kernels.ts";
-
-const PORTABLE = forWeights({ name: "conv2d", source, shared: [commonSource] });
-const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared: [commonSource], features: ["subgroups"] });
+import type { FloatDType } from "./weight_kernels.ts";
 
 /** Rows and columns of zeros around an image, in pixels. */
 export interface Padding {
@@ -35,32 +29,8 @@ export interface Conv2dOptions {
   addTo?: Tensor;
   /** Reads each pixel of `x` as 2 x 2 pixels. */
   upsample?: boolean;
-  /** Runs the kernel that needs no features; for comparison. */
-  portable?: boolean;
-}
-
-/** A kernel for each type of weights, its own constants, and the workgroups that cover the outputs. */
-interface Variant {
-  kernels: Record<FloatDType, KernelSource>;
-  constants: Constants;
-  groups: number;
-}
-
-function variantFor(
-  device: Device,
-  outputs: number,
-  inChannels: number,
-  { outChannels, portable }: Conv2dOptions,
-): Variant {
-  const columns = Math.ceil(outChannels / 4);
-  // The wide kernel makes 32 channels at a time; few channels would leave most of its lanes idle.
-  if (device.subgroupSize === 8 && !portable && inChannels % 4 === 0 && outChannels % 4 === 0 && columns >= 4) {
-    // Mesa 22, told by this limit of its lavapipe, reaches arrays of sums slowly: there 8 outputs are twice as fast as 32.
-    const tiles = device.limits.maxStorageBuffersPerShaderStage === 32 ? 1 : 4;
-    const groups = Math.ceil(outputs / (8 * tiles)) * Math.ceil(columns / 8);
-    return { kernels: WIDE, constants: { TILES: tiles }, groups };
-  }
-  return { kernels: PORTABLE, constants: {}, groups: Math.ceil(Math.ceil(outputs / 8) * columns / 64) };
+  /** A kernel other than the fastest for this device; it must fit the channels. */
+  variant?: ConvVariant;
 }
 
 /**
@@ -101,27 +71,39 @@ export function conv2d(rec: Recorder, x: Tensor, w: Tensor, options: Conv2dOptio
   const y = addTo ?? rec.tensor(outShape);
   const { device } = rec;
   const scale = upsample ? 2 : 1;
+  const columns4 = w.dim(-1) / 4;
+  const dtype = w.dtype as FloatDType;
+  const traits = { inChannels: channels, outChannels, outputs: samples * outHeight * outWidth, dtype };
+  const { kernels, constants, halves, ...tile } = options.variant ?? convVariant(device, traits);
+  const source = kernels[dtype];
+  if (!source) throw new ShapeError(`Cannot convolve ${x} by ${w} as the kernel must take such weights: it does not`);
   const convolve = (x: Tensor, y: Tensor, samples: number, outHeight: number, top: number) => {
-    const outputs = samples * outHeight * outWidth;
-    const { kernels, constants, groups } = variantFor(device, outputs, channels, options);
-    rec.dispatch(device.kernel(kernels[w.dtype as FloatDType], { ...constants, HAS_BIAS: !!bias }), {
-      bindings: [x, w, bias, y],
+    using _scope = rec.scope();
+    const rows = samples * outHeight * outWidth;
+    const input = halves ? packHalves(rec, x, { zeroRows: 1 }) : x;
+    rec.dispatch(device.kernel(source, { ...constants, HAS_BIAS: !!bias }), {
+      bindings: [input, w, bias, y],
       params: {
+        rows,
+        depth: kernel * kernel * channels,
+        columns: outChannels,
+        columns4,
+        column_groups: tile.columnGroups(columns4),
         height: x.size / samples / inWidth / channels * scale,
         width,
         channels,
         out_height: outHeight,
         out_width: outWidth,
-        out_channels: outChannels,
-        outputs,
         kernel,
         stride,
         upsample: upsample ? 1 : 0,
         top,
         left: padding.left,
         add: addTo ? 1 : 0,
+        padding_at: x.size,
+        x_range: halves ? HALVES_DIVISOR : 1,
       },
-      groups: linearGroups(groups),
+      groups: linearGroups(tile.groups(rows, columns4)),
     });
   };
   if (rowRuns(device, Math.max(x.size, y.size), [1]).length <= 1) {

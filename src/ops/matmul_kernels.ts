@@ -10,6 +10,7 @@ import floats from "../../shaders/matmul_floats.wgsl" with { type: "text" };
 import int4 from "../../shaders/matmul_int4.wgsl" with { type: "text" };
 import int8 from "../../shaders/matmul_int8.wgsl" with { type: "text" };
 import matrixSource from "../../shaders/matmul_matrix.wgsl" with { type: "text" };
+import rows from "../../shaders/matmul_rows.wgsl" with { type: "text" };
 import portableSource from "../../shaders/matmul.wgsl" with { type: "text" };
 import tileSource from "../../shaders/matmul_tile.wgsl" with { type: "text" };
 import toFloats from "../../shaders/matmul_to_floats.wgsl" with { type: "text" };
@@ -33,9 +34,9 @@ function forQuads(kernel: KernelSource, ends: readonly string[]): Record<WeightD
 
 // Kernels that bring cells of weights to workgroup memory.
 function forCells(kernel: KernelSource, ends: readonly string[]): WeightKernels {
-  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, ...ends, cellsBlocks, blocks, source] });
+  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, rows, ...ends, cellsBlocks, blocks, source] });
   return {
-    f16: { ...kernel, shared: [epilogue, ...ends, cellsF16] },
+    f16: { ...kernel, shared: [epilogue, rows, ...ends, cellsF16] },
     int8: inBlocks(int8),
     int4: inBlocks(int4),
   };

@@ -21,21 +21,25 @@ export function halvesStride(depth: number): number {
  * Packs rows of activations.
  *
  * @param x [.., K] f32, K a multiple of 4.
- * @param options `silu`: applied on the way.
- * @returns [M, `halvesStride(K)`] f16 in the recorder's scope: x divided by `HALVES_DIVISOR`, and zeros behind it.
+ * @param options `silu`: applied on the way; `zeroRows`: rows of zeros behind.
+ * @returns [M + zeroRows, `halvesStride(K)`] f16 in the recorder's scope: x divided by `HALVES_DIVISOR`, and zeros behind it.
  * @throws {ShapeError} when x is something else.
  */
-export function packHalves(rec: Recorder, x: Tensor, options: { silu?: boolean } = {}): Tensor {
+export function packHalves(
+  rec: Recorder,
+  x: Tensor,
+  { silu = false, zeroRows = 0 }: { silu?: boolean; zeroRows?: number } = {},
+): Tensor {
   const depth = x.dim(-1);
   if (x.dtype !== "f32" || depth < 4 || depth % 4 !== 0) {
     throw new ShapeError(`Cannot pack ${x} as halves as it must be f32 with rows of a multiple of 4: ${depth}`);
   }
-  const rows = x.size / depth, stride = halvesStride(depth);
-  const y = rec.tensor([rows, stride], "f16");
-  rec.dispatch(rec.device.kernel(KERNEL, { SILU: options.silu ?? false, DIVISOR: HALVES_DIVISOR }), {
+  const rows = x.size / depth, padded_rows = rows + zeroRows, stride = halvesStride(depth);
+  const y = rec.tensor([padded_rows, stride], "f16");
+  rec.dispatch(rec.device.kernel(KERNEL, { SILU: silu, DIVISOR: HALVES_DIVISOR }), {
     bindings: [x, y],
-    params: { rows, depth, stride8: stride / 8 },
-    groups: linearGroups(Math.ceil(rows * stride / 8 / 64)),
+    params: { rows, padded_rows, depth, stride8: stride / 8 },
+    groups: linearGroups(Math.ceil(padded_rows * stride / 8 / 64)),
   });
   return y;
 }

@@ -4,9 +4,9 @@ import { Recorder } from "../../src/gpu/recorder.ts";
 import { conv2d, type Padding } from "../../src/ops/conv2d.ts";
 import { packWeight } from "../../src/ops/pack_weight.ts";
 import type { FloatDType } from "../../src/ops/weight_kernels.ts";
-import { device } from "../_device.ts";
+import { device, run } from "../_device.ts";
 import { assertClose, numbers } from "../_reference.ts";
-import { runBoth } from "./_portable.ts";
+import { CANDIDATES } from "./_conv2d_variants.ts";
 
 interface Case {
   /** [B, H, W, CI] */
@@ -69,29 +69,33 @@ async function check(test: Case) {
   const { y, shape: outShape } = reference(x, weights === "f16" ? Float16Array.from(w) : w, test);
   const residual = numbers(y.length, SEEDS.residual);
   for (let i = 0; i < y.length; i++) y[i] += (test.bias ? bias[i % out] : 0) + (test.add ? residual[i] : 0);
-  const results = await runBoth((rec) => {
-    const packed = rec.tensor([taps * channels, Math.ceil(out / 4) * 4], weights);
-    const raw = new Uint32Array(w.buffer);
-    packWeight(rec, rec.upload(raw, [raw.length]), {
-      sourceDType: "f32",
-      rows: out,
-      inFeatures: channels,
-      taps,
-      out: packed,
+  for (const { name, variant, tolerance, takes } of CANDIDATES) {
+    if (!takes(channels, out, weights)) continue;
+    const actual = await run((rec) => {
+      const packed = rec.tensor([taps * channels, Math.ceil(out / 4) * 4], weights);
+      const raw = new Uint32Array(w.buffer);
+      packWeight(rec, rec.upload(raw, [raw.length]), {
+        sourceDType: "f32",
+        rows: out,
+        inFeatures: channels,
+        taps,
+        out: packed,
+      });
+      const result = conv2d(rec, rec.upload(x, shape), packed, {
+        kernel,
+        stride,
+        padding,
+        outChannels: out,
+        bias: test.bias ? rec.upload(bias, [out]) : undefined,
+        addTo: test.add ? rec.upload(residual, outShape) : undefined,
+        upsample,
+        variant,
+      });
+      assert.deepEqual(result.shape, outShape);
+      return result;
     });
-    const result = conv2d(rec, rec.upload(x, shape), packed, {
-      kernel,
-      stride,
-      padding,
-      outChannels: out,
-      bias: test.bias ? rec.upload(bias, [out]) : undefined,
-      addTo: test.add ? rec.upload(residual, outShape) : undefined,
-      upsample,
-    });
-    assert.deepEqual(result.shape, outShape);
-    return result;
-  });
-  for (const actual of results) assertClose(actual, y, 1e-5, JSON.stringify(test));
+    assertClose(actual, y, tolerance, `${name}: ${JSON.stringify(test)}`);
+  }
 }
 
 Deno.test("conv2d() convolves at friendly shapes with f32 and f16 weights", async () => {
@@ -109,6 +113,15 @@ Deno.test("conv2d() convolves at ragged shapes", async () => {
     await check({ shape: [1, 1, 1, 5], out: 7, kernel: 1, weights });
     await check({ shape: [3, 2, 9, 20], out: 44, kernel: 1, weights, bias: true });
   }
+});
+
+Deno.test("conv2d() convolves all of this in every kernel that takes many channels", async () => {
+  const many = { kernel: 3, weights: "f16", bias: true } as const;
+  await check({ ...many, shape: [2, 5, 7, 64], out: 40 });
+  await check({ ...many, shape: [1, 4, 3, 128], out: 136, upsample: true });
+  await check({ ...many, shape: [1, 9, 12, 64], out: 16, stride: 2, padding: BELOW, add: true });
+  await check({ ...many, shape: [1, 3, 4, 64], out: 24, kernel: 1 });
+  await check({ ...many, shape: [1, 5, 3, 48], out: 20, weights: "f32" });
 });
 
 Deno.test("conv2d() strides by two under the padding of the VAE's encoder", async () => {

@@ -1,0 +1,116 @@
+// Which convolution kernel runs: the one place that looks at what a device can do. In: the device, the extents of a convolution.
+// Out: a kernel for each type of weights, its constants, and what a workgroup covers.
+
+import commonSource from "../../shaders/conv2d_common.wgsl" with { type: "text" };
+import cells from "../../shaders/matmul_cells_f16.wgsl" with { type: "text" };
+import matrixEnds from "../../shaders/conv2d_matrix.wgsl" with { type: "text" };
+import matrixSource from "../../shaders/matmul_matrix.wgsl" with { type: "text" };
+import source from "../../shaders/conv2d.wgsl" with { type: "text" };
+import tileSource from "../../shaders/conv2d_tile.wgsl" with { type: "text" };
+import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
+import type { Device } from "../gpu/device.ts";
+import type { Constants, KernelSource } from "../gpu/kernel.ts";
+import {
+  chooseTile,
+  MATRIX_TILES,
+  type MatrixShape,
+  type MatrixTile,
+  matrixTileExtents,
+  matrixTileFits,
+} from "./matmul_tiles.ts";
+import { matrixShape } from "./matmul_variants.ts";
+import { HALVES_STEP } from "./pack_halves.ts";
+import { type FloatDType, forWeights } from "./weight_kernels.ts";
+
+/** A convolution kernel with its tile. */
+export interface ConvVariant {
+  name: string;
+  kernels: Partial<Record<FloatDType, KernelSource>>;
+  constants: Constants;
+  /** Whether x is read as halves, with a pixel of zeros behind. */
+  halves?: boolean;
+  /** Workgroups beside each other, for so many quads of channels. */
+  columnGroups(columns4: number): number;
+  /** Workgroups in all, for so many outputs and quads of channels. */
+  groups(outputs: number, columns4: number): number;
+}
+
+const shared = [commonSource];
+const PORTABLE = forWeights({ name: "conv2d", source, shared });
+const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared, features: ["subgroups"] });
+const TILE = forWeights({ name: "conv2d_tile", source: tileSource, shared });
+const MATRIX: KernelSource = {
+  name: "conv2d_matrix",
+  source: matrixSource,
+  shared: [matrixEnds, commonSource, cells],
+  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+};
+
+/** A variant whose workgroups lie in a grid over outputs and quads of channels. */
+function inGrid(
+  variant: Pick<ConvVariant, "name" | "kernels" | "constants" | "halves">,
+  outputs: number,
+  columns4: number,
+): ConvVariant {
+  const columnGroups = (columns: number) => Math.ceil(columns / columns4);
+  return { ...variant, columnGroups, groups: (rows, columns) => Math.ceil(rows / outputs) * columnGroups(columns) };
+}
+
+/** The portable kernel, which runs everywhere and is the reference of benches. */
+export function portableConv(): ConvVariant {
+  return {
+    name: "portable",
+    kernels: PORTABLE,
+    constants: {},
+    columnGroups: () => 1,
+    groups: (outputs, columns4) => Math.ceil(Math.ceil(outputs / 8) * columns4 / 64),
+  };
+}
+
+/** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, channels in fours. */
+export function wideConv(tiles: 1 | 4): ConvVariant {
+  return inGrid({ name: "wide", kernels: WIDE, constants: { TILES: tiles } }, 8 * tiles, 8);
+}
+
+/** The kernel for GPUs without tensor cores: CI a multiple of 16, CO of 4. */
+export function tileConv(): ConvVariant {
+  return inGrid({ name: "tile", kernels: TILE, constants: {} }, 128, 32);
+}
+
+/** The kernel for tensor cores: halves, with CI a multiple of a step and CO of 8. Sums are f32. */
+export function matrixConv(tile: MatrixTile, shape: MatrixShape): ConvVariant {
+  const { rows, columns } = matrixTileExtents(tile, shape);
+  const constants = { ...tile, ...shape };
+  return inGrid({ name: "matrix", kernels: { f16: MATRIX }, constants, halves: true }, rows, columns / 4);
+}
+
+/** What decides between kernels. */
+export interface ConvTraits {
+  inChannels: number;
+  outChannels: number;
+  /** B * HO * WO. */
+  outputs: number;
+  dtype: FloatDType;
+}
+
+/** The fastest kernel for a device. Weights as f32 are multiplied in f32 everywhere. */
+export function convVariant(device: Device, { inChannels, outChannels, outputs, dtype }: ConvTraits): ConvVariant {
+  // Other kernels make many channels at a time; few would leave most of their lanes idle.
+  if (inChannels % 4 !== 0 || outChannels % 4 !== 0 || outChannels < 16) return portableConv();
+  if (device.software) {
+    // Mesa 22, told by this limit of its lavapipe, reaches arrays of sums slowly: there 8 outputs are twice as fast as 32.
+    const tiles = device.limits.maxStorageBuffersPerShaderStage === 32 ? 1 : 4;
+    return device.subgroupSize === 8 ? wideConv(tiles) : portableConv();
+  }
+  const shape = dtype === "f16" && inChannels % HALVES_STEP === 0 && outChannels % 8 === 0
+    ? matrixShape(device)
+    : undefined;
+  if (shape) {
+    const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits))
+      .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
+    if (fitting.length > 0) return matrixConv(fitting[chooseTile(fitting, outputs, outChannels)].tile, shape);
+  }
+  const hasRoom = device.limits.maxComputeInvocationsPerWorkgroup >= 256 &&
+    device.limits.maxComputeWorkgroupStorageSize >= 18432;
+  return hasRoom && inChannels % 16 === 0 ? tileConv() : portableConv();
+}

@@ -36,7 +36,7 @@ export function plotReport({ rows, ceilings, machine, date, commit }: Report): s
   const out = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
-    text(10, 20, `${machine.device} through ${machine.backend}, ${date.slice(0, 10)}, commit ${commit}`),
+    text(10, 20, `${machine.device} through ${machine.backend}, ${date.slice(0, 10)}, commit ${commit}; FLOP/s or B/s`),
   ];
   const labels = new Map(timed.map((row) => [styleOf(row).label, styleOf(row).colour]));
   [...labels].forEach(([label, colour], i) => {

@@ -11,7 +11,7 @@ import { patchify } from "../ops/patchify.ts";
 import type { Grid } from "./compressed_attention.ts";
 import type { TransformerConfig } from "./config.ts";
 import { positionTables } from "./position_embedding.ts";
-import { rowsAt, type TokenPart, tokenPlaces } from "./token_parts.ts";
+import { rowsAt, type TokenPart, transformerPlaces } from "./token_parts.ts";
 
 const POSITION_CACHE = 4;
 
@@ -66,10 +66,9 @@ export class PatchEmbedding {
    */
   inParts(rec: Recorder, latents: Tensor, options: EmbedOptions = {}): TokenPart[] {
     const grid = this.#grid(latents);
-    const { patchSize, kvCompression } = this.config;
+    const { patchSize } = this.config;
     const extent = [latents.dim(0) * (options.repeat ?? 1), grid.height * grid.width] as const;
-    const widest = 4 * this.width; // the hidden rows of the feed-forward networks
-    const places = tokenPlaces(rec.device, extent, widest, (kvCompression?.scaleFactor ?? 1) * grid.width);
+    const places = transformerPlaces(rec.device.limits, this.config, extent, grid.width);
     if (places.length === 1) return [{ ...places[0], x: this.forward(rec, latents, options) }];
     const patches = patchify(rec, latents, { ...options, patchSize });
     const parts = places.map((place) => {

@@ -29,6 +29,9 @@ export interface SubgroupMatrixConfig {
 /** WebGPU's limits that this library looks at. */
 export type DeviceLimits = Record<typeof USEFUL_LIMITS[number], number>;
 
+/** How many bytes a buffer holds, and a binding of one. */
+export type MemoryLimits = Pick<DeviceLimits, "maxBufferSize" | "maxStorageBufferBindingSize">;
+
 /** How a device is opened. */
 export interface DeviceOptions {
   /** Which WebGPU implementation; PIXART_BACKEND decides when neither this nor `gpu` is given. */

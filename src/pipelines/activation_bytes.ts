@@ -2,7 +2,9 @@
 // that exist at once, and bytes, somewhat above what the arena comes to. Derived from the networks: tokens times widths.
 
 import type { TransformerConfig } from "../dit/config.ts";
+import { transformerPlaces } from "../dit/token_parts.ts";
 import { bestKept, sizeClass } from "../gpu/arena.ts";
+import type { MemoryLimits } from "../gpu/device.ts";
 import type { T5Config } from "../text/t5_config.ts";
 import { type AutoencoderConfig, scaleFactorOf } from "../vae/config.ts";
 import type { ImageCut } from "../vae/cutting.ts";
@@ -67,25 +69,32 @@ export function encodingBuffers({ dModel, dKv, dFf, numHeads }: T5Config, pictur
   ];
 }
 
-/** What denoising takes. */
-export function denoisingBuffers(config: TransformerConfig, scaleFactor: number, picture: PictureExtent): Buffers {
+/** What denoising takes: tokens that a binding cannot hold go through the network in parts, sample by sample. */
+export function denoisingBuffers(
+  config: TransformerConfig,
+  limits: MemoryLimits,
+  scaleFactor: number,
+  picture: PictureExtent,
+): Buffers {
   const { numAttentionHeads, attentionHeadDim, numLayers, patchSize, captionChannels, outChannels } = config;
   const { batch, captions, steps, tokens } = picture;
   const width = numAttentionHeads * attentionHeadDim;
   const latents = (picture.height / scaleFactor) * (picture.width / scaleFactor);
   const grid = latents / patchSize ** 2;
   const samples = batch * captions;
-  const image = samples * grid * width, caption = samples * tokens * width;
+  const caption = samples * tokens * width;
+  const places = transformerPlaces(limits, config, [samples, grid], picture.width / (scaleFactor * patchSize));
+  const part = Math.max(...places.map(({ samples, count }) => samples * count)) * width;
+  const ofSample = places.filter(({ sample }) => sample === 0).length;
   return [
     ...embeddingBuffers(captionChannels, picture),
     [caption * 2, numLayers],
     [steps * width * 6, numLayers + 1],
-    [grid * width, 1],
     [batch * latents * config.inChannels, 6],
     [caption, 2],
-    [image, 4], // the residual, what is normed, queries, and what attention gives
-    [image * 3, 1],
-    [image * 4, 1],
+    [part, places.length + 3], // the residual, what is normed, queries, and what attention gives
+    [part * 3, ofSample],
+    [part * 4, 1],
     [samples * latents * outChannels, 3],
   ];
 }

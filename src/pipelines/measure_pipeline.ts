@@ -8,7 +8,6 @@ import type { ResidentModel } from "../layers/resident_model.ts";
 import { floatDType, isFloatDType, type WeightDType } from "../ops/weight_kernels.ts";
 import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { AutoencoderKL } from "../vae/autoencoder.ts";
-import { activationLimit } from "../vae/cutting.ts";
 import type { ModelForms, PipelineForms, WeightForm } from "./memory_stages.ts";
 
 /** What is asked for; `null` leaves a network out. */
@@ -99,6 +98,6 @@ export async function measurePipeline(
     vae,
     controlnet: steering?.forms[0],
     inUse: device.ledger.bytes,
-    bindingBytes: activationLimit(device.limits),
+    limits: device.limits,
   };
 }

@@ -10,7 +10,7 @@
 import { UsageError } from "../errors.ts";
 import { formatBytes } from "../io/byte_words.ts";
 import { scaleFactorOf } from "../vae/config.ts";
-import { cutImages, type ImageCut, largestActivation } from "../vae/cutting.ts";
+import { activationLimit, cutImages, type ImageCut, largestActivation } from "../vae/cutting.ts";
 import { defaultTiling, type Tiling } from "../vae/tiling.ts";
 import { type Painting, type PipelineForms, type Residence, runBytes, weightsOf } from "./memory_stages.ts";
 import { type MemoryChoices, planWords } from "./memory_words.ts";
@@ -90,7 +90,7 @@ function* batchesOf(pictures: number, fixed: FixedRun): Generator<[batch: number
 }
 
 /** Nothing but what the device asks for, then tiles; those that the caller asks for only. */
-function* tilingsOf({ vae, bindingBytes }: PipelineForms, { height, width }: Painting, { vaeTiling }: FixedRun) {
+function* tilingsOf({ vae, limits }: PipelineForms, { height, width }: Painting, { vaeTiling }: FixedRun) {
   yield vaeTiling;
   if (!vae || typeof vaeTiling === "object") return;
   const scaleFactor = scaleFactorOf(vae.config);
@@ -98,7 +98,9 @@ function* tilingsOf({ vae, bindingBytes }: PipelineForms, { height, width }: Pai
   for (const share of TILES) {
     const side = Math.floor(vae.config.sampleSize * share / step) * step;
     const isCut = side >= 2 * step && side < Math.max(height, width);
-    if (isCut && largestActivation(vae.config, side ** 2) <= bindingBytes) yield defaultTiling(side, scaleFactor);
+    if (isCut && largestActivation(vae.config, side ** 2) <= activationLimit(limits)) {
+      yield defaultTiling(side, scaleFactor);
+    }
   }
 }
 
@@ -111,10 +113,10 @@ function* fitsOf(
   tiling: boolean | Tiling | undefined,
   fixed: FixedRun,
 ): Generator<RunFit & { textEncoderBudget?: number }> {
-  const { vae, bindingBytes } = pipeline;
+  const { vae, limits } = pipeline;
   for (const [batch, slicing] of batchesOf(run.batch, fixed)) {
     const cut: ImageCut | undefined = vae &&
-      cutImages(vae.config, bindingBytes, { ...run, batch }, { tiling, slicing });
+      cutImages(vae.config, activationLimit(limits), { ...run, batch }, { tiling, slicing });
     const { peak, textEncoderBudget } = runBytes(pipeline, residence, { ...run, batch }, cut, limit);
     yield {
       batchSize: batch,

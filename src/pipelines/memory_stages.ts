@@ -2,6 +2,7 @@
 // Out: bytes. Pure numbers: nothing is loaded to know them.
 
 import type { TransformerConfig } from "../dit/config.ts";
+import type { MemoryLimits } from "../gpu/device.ts";
 import type { WeightSizes } from "../layers/resident_model.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import type { T5Config } from "../text/t5_config.ts";
@@ -39,8 +40,7 @@ export interface PipelineForms {
   mostTokens?: number;
   /** Bytes that are on the GPU anyway. */
   inUse: number;
-  /** What an activation of the autoencoder may take there. */
-  bindingBytes: number;
+  limits: MemoryLimits;
 }
 
 /** What is on the GPU, and for how long. */
@@ -110,7 +110,7 @@ export function runBytes(
     ? [encodingBuffers(pipeline.textEncoder.config, painting)]
     : [];
   const scaleFactor = pipeline.vae ? scaleFactorOf(pipeline.vae.config) : SCALE_FACTOR;
-  const denoising = [denoisingBuffers(pipeline.transformer.config, scaleFactor, painting)];
+  const denoising = [denoisingBuffers(pipeline.transformer.config, pipeline.limits, scaleFactor, painting)];
   const decoding = pipeline.vae && cut
     ? decodingPhases(pipeline.vae.config, painting, cut).map((buffers) => [...buffers, ...embeddings])
     : [];

@@ -1,7 +1,7 @@
 // How images are cut for a device. In: an autoencoder's extents, what an activation may take, a batch of images. Out: whether they are decoded
 // one by one, and in which tiles. Pure numbers, so that it can be asked before there is a device.
 
-import type { DeviceLimits } from "../gpu/device.ts";
+import type { MemoryLimits } from "../gpu/device.ts";
 import { type AutoencoderConfig, scaleFactorOf } from "./config.ts";
 import { defaultTiling, type Tiling } from "./tiling.ts";
 
@@ -34,7 +34,7 @@ export function largestActivation({ blockOutChannels }: AutoencoderConfig, pixel
 const DEFAULT_BUFFER = 256 << 20;
 
 /** What an activation may take on a device: a binding, or where that is less, a default buffer, through which ops go by runs of rows. */
-export function activationLimit({ maxBufferSize, maxStorageBufferBindingSize }: DeviceLimits): number {
+export function activationLimit({ maxBufferSize, maxStorageBufferBindingSize }: MemoryLimits): number {
   return Math.min(maxBufferSize, Math.max(maxStorageBufferBindingSize, DEFAULT_BUFFER));
 }
 

@@ -12,6 +12,7 @@ import {
 } from "../../bench/large_pictures.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { loadImage } from "../../src/io/load_image.ts";
+import { denoisingBuffers, pooledBytes } from "../../src/pipelines/activation_bytes.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
 import { device, run } from "../_device.ts";
 import { golden } from "../_weights.ts";
@@ -20,18 +21,28 @@ const MIB = 2 ** 20;
 /** A block of the real width, C = 1152. */
 const XL = { heads: 16, headWidth: 72, blocks: 1, captionChannels: 64 };
 const WIDTH = XL.heads * XL.headWidth;
+/** Tokens down and across of 512 to 4096 pixels a side. */
+const SIDES = [32, 64, 128, 256];
 
 Deno.test("PixArtTransformer2DModel.predict() takes memory in proportion to the tokens, up to 4096 x 4096 pixels", async () => {
   using device = await Device.open({ limits: DEFAULT_LIMITS });
   for (const compressed of [false, true]) {
     using model = await randomTransformer(device, { ...XL, compressed });
-    const peaks = [32, 64, 128, 256].map((side) => recordedPeak(device, step(model, side, 300)));
+    const peaks = SIDES.map((side) => recordedPeak(device, step(model, side, 300)));
     const [small, medium, large, huge] = peaks;
     const shown = peaks.map((peak) => `${Math.round(peak / MIB)} MiB`).join(", ");
     assert.ok(small < 120 * MIB && medium < 260 * MIB, shown);
     // Of two samples the tokens, and of one at a time queries, keys and values: 5 rows of C floats a token. Beside them parts.
     const perToken = (compressed ? 3 : 5) * WIDTH * 4;
     assert.ok(huge < 65536 * perToken + 300 * MIB, shown);
+    // What is planned with is no less, and not much more.
+    const picture = { batch: 1, tokens: 300, captions: 2, texts: 2, steps: 1 };
+    SIDES.forEach((side, i) => {
+      const extent = { ...picture, height: 16 * side, width: 16 * side };
+      const planned = pooledBytes([denoisingBuffers(model.config, DEFAULT_LIMITS, 8, extent)]) / MIB;
+      const needed = peaks[i] / MIB;
+      assert.ok(planned > needed && planned < 2 * needed, `${side}: ${planned.toFixed()} for ${needed.toFixed()} MiB`);
+    });
     // Four times the tokens take at most four times as much more.
     assert.ok(large - medium < 4 * (medium - small) && huge - large < 4 * (large - medium), shown);
   }

@@ -21,7 +21,7 @@ const SIGMA: PipelineForms = {
   transformer: { config: realModel("sigma-1024").transformer!, forms: formsOf(0.61e9) },
   vae: { config: parseAutoencoderConfig(realModel("sdxl-vae").json), forms: formsOf(0.084e9).slice(0, 1) },
   inUse: 0,
-  bindingBytes: 2 ** 31,
+  limits: { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 31 },
 };
 const RUN: Painting = {
   batch: 1,
@@ -38,7 +38,7 @@ const planOf = (limit: number, run: Partial<Painting> = {}, fixed?: FixedChoices
 
 /** How much is lost, the worst first. */
 function lossOf({ plan, residence }: ChosenPlan): number[] {
-  const tile = plan.vaeTiling ? 1 - plan.vaeTiling.tileSampleMinSize / 1024 : 0;
+  const tile = plan.vaeTiling ? 1 / plan.vaeTiling.tileSampleMinSize : 0;
   const { textEncoder, transformer, offload, streams } = residence;
   return [
     textEncoder + transformer,

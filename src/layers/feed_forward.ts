@@ -40,9 +40,10 @@ export class GatedFeedForward {
 
   /** @param name The checkpoint's prefix: `encoder.block.0.layer.1.DenseReluDense`. */
   constructor(parameters: ParameterSet, name: string, width: number, innerWidth: number) {
-    this.#gate = new Linear(parameters, `${name}.wi_0`, width, innerWidth, { bias: false });
-    this.#linear = new Linear(parameters, `${name}.wi_1`, width, innerWidth, { bias: false });
-    this.#contract = new Linear(parameters, `${name}.wo`, innerWidth, width, { bias: false });
+    const options = { bias: false, precise: true }; // its many blocks add up what sums of halves would lose
+    this.#gate = new Linear(parameters, `${name}.wi_0`, width, innerWidth, options);
+    this.#linear = new Linear(parameters, `${name}.wi_1`, width, innerWidth, options);
+    this.#contract = new Linear(parameters, `${name}.wo`, innerWidth, width, options);
   }
 
   /** [.., C] -> [.., C]; `out` is what is fused behind the last layer. */

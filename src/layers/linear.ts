@@ -21,6 +21,7 @@ export interface LinearOptions extends
 export class Linear {
   readonly weight: Matrix;
   readonly bias: Vector | undefined;
+  readonly #precise: boolean;
 
   /**
    * @param names The checkpoint's prefixes: `transformer_blocks.0.ff.net.2`; several are stacked along the output.
@@ -31,8 +32,14 @@ export class Linear {
     names: string | readonly string[],
     readonly inFeatures: number,
     outFeatures: number,
-    { bias = true, shape = [outFeatures, inFeatures] }: { bias?: boolean; shape?: readonly number[] } = {},
+    { bias = true, precise = false, shape = [outFeatures, inFeatures] }: {
+      bias?: boolean;
+      /** See `MatmulOptions`. */
+      precise?: boolean;
+      shape?: readonly number[];
+    } = {},
   ) {
+    this.#precise = precise;
     const prefixes = typeof names === "string" ? [names] : names;
     const spec = { outFeatures, inFeatures, taps: 1, shape };
     this.weight = parameters.matrix(prefixes.map((name) => `${name}.weight`), spec);
@@ -69,6 +76,7 @@ export class Linear {
     for (const { start, columns, weight } of parts) {
       result = matmul(rec, x, weight, {
         ...rest,
+        precise: this.#precise,
         addTo,
         out: addTo ? undefined : out,
         outStride,

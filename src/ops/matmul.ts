@@ -39,6 +39,8 @@ export interface MatmulOptions {
   outOffset?: number;
   /** Applied to x as it is loaded; meant for few rows, since every column tile applies it again. */
   inputActivation?: "none" | "silu";
+  /** Whether a kernel that makes short sums of halves is too coarse. */
+  precise?: boolean;
   /** Whether the result may be halves, which it is where the kernel can; for what another matmul reads next: see `takesHalves`. */
   halves?: boolean;
   /** A kernel other than the fastest for this device; it must fit K. */
@@ -74,7 +76,12 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
   const places = [N, outStride, outOffset, multiplyStride, gate ? gateStride : 0, gate ? gateOffset : 0];
   const inFours = places.every((place) => place % 4 === 0);
   const dtype = w.dtype as WeightDType;
-  const variant = options.variant ?? matmulVariant(rec.device, M, K, { columns: Np, dtype, inFours });
+  const variant = options.variant ?? matmulVariant(rec.device, M, K, {
+    columns: Np,
+    dtype,
+    inFours,
+    precise: options.precise,
+  });
   const toHalves = options.halves && !place && variant.toHalves !== undefined;
   const y = place ?? rec.tensor([...x.shape.slice(0, -1), N], toHalves ? "f16" : "f32");
   checkOutput([x, values, scales, bias, multiply, gate], y, M, N, outStride, outOffset, options);

@@ -40,6 +40,8 @@ export interface ProductTraits {
   dtype?: WeightDType;
   /** Whether all columns, strides and offsets are multiples of four. */
   inFours?: boolean;
+  /** Whether short sums, too, are to be of floats. */
+  precise?: boolean;
 }
 
 /**
@@ -113,7 +115,7 @@ export function matmulVariant(
   device: Device,
   rows: number,
   depth: number,
-  { columns = 1024, dtype = "f16", inFours = true }: ProductTraits = {},
+  { columns = 1024, dtype = "f16", inFours = true, precise = false }: ProductTraits = {},
 ): MatmulVariant {
   if (device.software) {
     return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);
@@ -126,7 +128,7 @@ export function matmulVariant(
       .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
     if (fitting.length > 0) return matrixMatmul(fitting[chooseTile(fitting, rows, columns)].tile, shape);
   }
-  const half = dtype !== "f32" && device.features.has("shader-f16");
+  const half = dtype !== "f32" && !precise && device.features.has("shader-f16");
   const fitting = (half ? HALF_TILES : WORKGROUP_TILES)
     .filter(({ tile }) => workgroupTileFits(tile, half, device.limits))
     .map(({ tile, speed }) => ({ ...workgroupTileExtents(tile), tile, speed }));

@@ -126,16 +126,19 @@ export async function timeWork(
     1,
     Math.min(MOST_REPETITIONS, Math.ceil(ROUND_MS[device.software ? "cpu" : "gpu"] / single)),
   );
-  const runs: RunTimes[] = [];
-  await measure(
-    async () => {
-      const run = await runOnce(device, work, repetitions, dispatches * repetitions);
-      runs.push(run);
-      return run.gpuMs ?? run.wallMs;
-    },
-    patience,
-    signal,
-  );
+  // What takes longer than all rounds together has been measured by now.
+  const runs: RunTimes[] = single > patience.budgetMs ? [first] : [];
+  if (runs.length === 0) {
+    await measure(
+      async () => {
+        const run = await runOnce(device, work, repetitions, dispatches * repetitions);
+        runs.push(run);
+        return run.gpuMs ?? run.wallMs;
+      },
+      patience,
+      signal,
+    );
+  }
   const wall = runs.map(({ wallMs }) => Math.max(wallMs - emptyMs, 0.001) / repetitions);
   const gpu = runs.map(({ gpuMs }) => (gpuMs ?? 0) / repetitions);
   // A driver whose timestamps miss most of the time is not believed; short work on the wall is mostly waiting.

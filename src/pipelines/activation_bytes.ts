@@ -24,6 +24,8 @@ export interface PictureExtent {
   /** Different captions of all pictures. */
   texts: number;
   steps: number;
+  /** Blocks that a ControlNet copies, where one steers. */
+  copies?: number;
   /** Pixels of each picture in the end, where it is resized. */
   resultPixels?: number;
 }
@@ -56,9 +58,16 @@ export function embeddingBuffers(width: number, { batch, tokens, captions, texts
   return [[texts * tokens * width, 1], [batch * captions * tokens * width, 1]];
 }
 
+/** How many texts of so many tokens are encoded at once: what the encoder makes of them on the way must fit one binding. */
+export function textsAtOnce({ dFf, numHeads, dKv }: T5Config, limits: MemoryLimits, tokens: number): number {
+  const widest = Math.max(dFf, 3 * numHeads * dKv);
+  return Math.max(1, Math.floor(limits.maxStorageBufferBindingSize / (tokens * widest * 4)));
+}
+
 /** What encoding the prompts takes. */
-export function encodingBuffers({ dModel, dKv, dFf, numHeads }: T5Config, picture: PictureExtent): Buffers {
-  const texts = picture.texts * picture.tokens;
+export function encodingBuffers(config: T5Config, limits: MemoryLimits, picture: PictureExtent): Buffers {
+  const { dModel, dKv, dFf, numHeads } = config;
+  const texts = Math.min(picture.texts, textsAtOnce(config, limits, picture.tokens)) * picture.tokens;
   const inner = numHeads * dKv;
   return [
     ...embeddingBuffers(dModel, picture),
@@ -77,7 +86,7 @@ export function denoisingBuffers(
   picture: PictureExtent,
 ): Buffers {
   const { numAttentionHeads, attentionHeadDim, numLayers, patchSize, captionChannels, outChannels } = config;
-  const { batch, captions, steps, tokens } = picture;
+  const { batch, captions, steps, tokens, copies = 0 } = picture;
   const width = numAttentionHeads * attentionHeadDim;
   const latents = (picture.height / scaleFactor) * (picture.width / scaleFactor);
   const grid = latents / patchSize ** 2;
@@ -88,11 +97,12 @@ export function denoisingBuffers(
   const ofSample = places.filter(({ sample }) => sample === 0).length;
   return [
     ...embeddingBuffers(captionChannels, picture),
-    [caption * 2, numLayers],
-    [steps * width * 6, numLayers + 1],
+    [caption * 2, numLayers + copies],
+    [steps * width * 6, numLayers + copies + 1],
     [batch * latents * config.inChannels, 6],
     [caption, 2],
     [part, places.length + 3], // the residual, what is normed, queries, and what attention gives
+    ...(copies > 0 ? [[part, places.length + 2], [batch * grid * width, 2]] as const : []), // the copies' tokens, and the hint
     [part * 3, ofSample],
     [part * 4, 1],
     [samples * latents * outChannels, 3],

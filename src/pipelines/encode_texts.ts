@@ -9,6 +9,7 @@ import { weighTokens } from "../ops/weigh_tokens.ts";
 import { encodeWeighted, type WeightedEncoding } from "../text/prompt_weights.ts";
 import type { T5EncoderModel } from "../text/t5_encoder.ts";
 import type { T5Tokenizer } from "../text/tokenizer.ts";
+import { textsAtOnce } from "./activation_bytes.ts";
 
 /** What turns text into embeddings. */
 export interface TextStage {
@@ -33,12 +34,6 @@ export interface TextOptions {
   /** Where `(word:1.3)` weighs words, whether texts are cleaned when that was read. */
   weighing?: { clean: boolean };
   signal?: AbortSignal;
-}
-
-/** How many texts of so many tokens are encoded at once: what the encoder makes of them on the way must fit one binding. */
-function textsAtOnce({ device, config }: T5EncoderModel, tokens: number): number {
-  const bytes = tokens * Math.max(config.dFf, 3 * config.numHeads * config.dKv) * 4;
-  return Math.max(1, Math.floor(device.limits.maxStorageBufferBindingSize / bytes));
 }
 
 /** What weights are relative to: nothing but padding, all of it seen. */
@@ -97,7 +92,7 @@ export async function encodeTexts(
   }
   const isWeighed = encodings.some(({ weights }) => weights !== undefined);
   if (isWeighed) encodings.push(emptyEncoding(tokenizer, maxLength));
-  const most = textsAtOnce(textEncoder, maxLength);
+  const most = textsAtOnce(textEncoder.config, device.limits, maxLength);
   const captions: Caption[] = [];
   await using _held = await textEncoder.use({ signal });
   for (let start = 0; start < encodings.length; start += most) {

@@ -3,6 +3,7 @@
 
 import type { Device } from "../gpu/device.ts";
 import { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
+import type { TransformerConfig } from "../dit/config.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import type { ResidentModel } from "../layers/resident_model.ts";
 import { floatDType, isFloatDType, type WeightDType } from "../ops/weight_kernels.ts";
@@ -19,6 +20,7 @@ export interface MeasureOptions {
   transformer?: PixArtTransformer2DModel;
   textEncoder?: T5EncoderModel | null;
   vae?: AutoencoderKL | null;
+  controlnet?: PixArtControlNetAdapterModel | string;
   signal?: AbortSignal;
 }
 
@@ -48,6 +50,20 @@ async function measure<Config>(
 function made<Config>({ config, isLoaded, weightSizes }: ResidentModel & { config: Config }): ModelForms<Config> {
   const { dtype } = weightSizes;
   return { config, forms: [isLoaded ? { dtype, bytes: 0, staging: 0 } : weightSizes] };
+}
+
+/** What a ControlNet takes, made already or not. */
+async function steering(
+  device: Device,
+  config: TransformerConfig,
+  { dtype, signal, controlnet: given }: MeasureOptions,
+  path: string | undefined,
+): Promise<PipelineForms["controlnet"]> {
+  if (typeof given === "object") return { ...made(given).forms[0], copies: given.blocks.length };
+  if (path === undefined) return undefined;
+  const options = { device, config, dtype: floatDType(dtype), offload: true, signal };
+  using model = await PixArtControlNetAdapterModel.fromPretrained(path, options);
+  return { ...model.weightSizes, copies: model.blocks.length };
 }
 
 /**
@@ -82,21 +98,11 @@ export async function measurePipeline(
     formsFrom(floatDType(dtype)).filter((form) => form && isFloatDType(form)),
     (dtype) => AutoencoderKL.fromPretrained(folder, { ...from("vae"), dtype: floatDType(dtype) }),
   );
-  const steering = controlnet === undefined ? undefined : await measure(
-    [floatDType(dtype)],
-    (dtype) =>
-      PixArtControlNetAdapterModel.fromPretrained(controlnet, {
-        ...from(""),
-        subfolder: undefined,
-        config: transformer.config,
-        dtype: floatDType(dtype),
-      }),
-  );
   return {
     transformer,
     textEncoder,
     vae,
-    controlnet: steering?.forms[0],
+    controlnet: await steering(device, transformer.config, options, controlnet),
     inUse: device.ledger.bytes,
     limits: device.limits,
   };

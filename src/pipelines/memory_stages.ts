@@ -35,7 +35,7 @@ export interface PipelineForms {
   transformer: ModelForms<TransformerConfig>;
   vae?: ModelForms<AutoencoderConfig>;
   /** What is there with the transformer. */
-  controlnet?: WeightSizes;
+  controlnet?: WeightSizes & { copies: number };
   /** Tokens of the longest prompt that the tokenizer makes. */
   mostTokens?: number;
   /** Bytes that are on the GPU anyway. */
@@ -107,10 +107,11 @@ export function runBytes(
   const transformer = together(own, pipeline.controlnet);
   const embeddings = embeddingBuffers(pipeline.transformer.config.captionChannels, painting);
   const encoding = pipeline.textEncoder && painting.texts > 0
-    ? [encodingBuffers(pipeline.textEncoder.config, painting)]
+    ? [encodingBuffers(pipeline.textEncoder.config, pipeline.limits, painting)]
     : [];
   const scaleFactor = pipeline.vae ? scaleFactorOf(pipeline.vae.config) : SCALE_FACTOR;
-  const denoising = [denoisingBuffers(pipeline.transformer.config, pipeline.limits, scaleFactor, painting)];
+  const steered = { ...painting, copies: painting.fromImages ? pipeline.controlnet?.copies : 0 };
+  const denoising = [denoisingBuffers(pipeline.transformer.config, pipeline.limits, scaleFactor, steered)];
   const decoding = pipeline.vae && cut
     ? decodingPhases(pipeline.vae.config, painting, cut).map((buffers) => [...buffers, ...embeddings])
     : [];

@@ -1,7 +1,9 @@
 // Whole runs within limits: what is allocated stays under them, and what was foretold is not far above it.
 
 import assert from "node:assert/strict";
+import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { UsageError } from "../../src/errors.ts";
+import { Image } from "../../src/io/image.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import type { GenerateOptions } from "../../src/pipelines/generate_options.ts";
 import type { ExpectedRun } from "../../src/pipelines/memory_limit.ts";
@@ -110,6 +112,28 @@ Deno.test("generate() within a limit fits each call, and refuses one that does n
   await assert.rejects(refused, /Cannot generate a picture of 1024x1024 within .* as the least that does is .* bytes/);
   assert.deepEqual([steps, device.ledger.bytes], [0, before]);
   await assert.rejects(PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { device, maxMemory: 0 }), UsageError);
+});
+
+Deno.test("generate() within a limit starts from a picture and is steered by one", async () => {
+  using base = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { device });
+  using controlnet = await PixArtControlNetAdapterModel.fromTransformer(base.components.transformer, { copies: 5 });
+  const image = new Image({ width: 64, height: 64, pixels: new Uint8Array(64 * 64 * 4).fill(99) });
+  const run = { ...asked({ height: 64, width: 64 }), image, controlImage: image, numInferenceSteps: 2 };
+  const paint = async (maxMemory: number) => {
+    device.arena.trim();
+    const options = { device, controlnet, maxMemory, maxMemoryFor: expect({ fromImages: true, steps: 2 }) };
+    using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, options);
+    device.ledger.resetPeak();
+    await pipe.generate("a panda", run);
+    return { plan: pipe.components.memory!.plan, peak: device.ledger.peak };
+  };
+  const free = await paint(1e12);
+  const half = device.ledger.bytes + (free.plan.peakBytes - device.ledger.bytes) * 0.5;
+  for (const limit of [free.plan.peakBytes, half]) {
+    const { plan, peak } = await paint(limit);
+    assert.ok(peak <= limit && plan.peakBytes <= limit, `${peak}, ${plan.peakBytes} of ${limit} with ${plan.words}`);
+    assert.ok(plan.peakBytes - SMALL_THINGS <= FARTHEST * peak, `${plan.peakBytes} foretold, ${peak}`);
+  }
 });
 
 Deno.test("fromPretrained() with maxMemory keeps what is chosen already", async () => {

@@ -7,6 +7,7 @@ import { cancellable } from "../src/cli/cancel.ts";
 import { EXIT, Output, tellError } from "../src/cli/output.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Backend } from "../src/gpu/backend.ts";
+import { writeFileWhole } from "../src/io/output_file.ts";
 import { PEERS } from "./peers/race.ts";
 import { plotReport } from "./plot.ts";
 import type { Report } from "./report.ts";
@@ -47,13 +48,18 @@ function peersOf(given: BenchFlags["peers"]): readonly string[] {
   throw new UsageError(`Cannot race ${unknown} as peers are ${PEERS.join(", ")}: it is none of them`);
 }
 
+/** Writes a text so that the file is whole at any time: the run may be cut off. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  await writeFileWhole(path, { overwrite: true }, (file) => file.write(new TextEncoder().encode(text)));
+}
+
 async function bench(words: readonly string[], flags: BenchFlags, output: Output): Promise<number> {
   const { quick, backend, limit, out, plot } = flags;
   const peers = peersOf(flags.peers);
   const pytorch = flags.pytorch ? JSON.parse(await Deno.readTextFile(flags.pytorch)) : undefined;
   const save = async (report: Report) => {
-    if (out) await Deno.writeTextFile(out, JSON.stringify(report, null, 1) + "\n");
-    if (plot) await Deno.writeTextFile(plot, plotReport(report));
+    if (out) await writeWhole(out, JSON.stringify(report, null, 1) + "\n");
+    if (plot) await writeWhole(plot, plotReport(report));
   };
   const report = await cancellable("bench", (signal) => {
     const log = (line: string) => output.log(line);

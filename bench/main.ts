@@ -50,7 +50,7 @@ function peersOf(given: BenchFlags["peers"]): readonly string[] {
 
 /** Writes a text so that the file is whole at any time: the run may be cut off. */
 async function writeWhole(path: string, text: string): Promise<void> {
-  await writeFileWhole(path, { overwrite: true }, (file) => file.write(new TextEncoder().encode(text)));
+  await writeFileWhole(path, { overwrite: true }, (file) => file.append(new TextEncoder().encode(text)));
 }
 
 async function bench(words: readonly string[], flags: BenchFlags, output: Output): Promise<number> {

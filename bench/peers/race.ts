@@ -72,25 +72,33 @@ function commandOf(name: string, backend: string, file: string): { program: stri
   if (name === PYTORCH) {
     return { program: Deno.env.get("PIXART_PYTHON") ?? "python3", args: [join(HERE, "pytorch.py"), "--jobs", file] };
   }
-  const config = ["--config", join(HERE, "deno.json"), "--lock", join(HERE, "deno.lock")];
+  // Dawn is no peer, and stands in no lock of theirs.
+  const lock = backend === "deno" ? [`--lock=${join(HERE, "deno.lock")}`, "--frozen"] : ["--no-lock"];
+  const config = ["--config", join(HERE, "deno.json"), ...lock];
   return {
     program: Deno.execPath(),
     args: ["run", "-A", "--quiet", "--no-check", ...config, join(HERE, "peer.ts"), name, backend, file],
   };
 }
 
-/** Answers of one process, until it ends or takes too long for one of them; then why it ended early. */
+/** How a process ended, and whether it was killed at its work, by a crash or for being late. */
+interface End {
+  why: string;
+  killed: boolean;
+}
+
+/** Answers of one process, until it ends or takes too long for one of them. */
 async function* answers(
   command: ReturnType<typeof commandOf>,
   seconds: number,
   signal: AbortSignal,
-): AsyncGenerator<PeerLine, string> {
+): AsyncGenerator<PeerLine, End> {
   let child;
   try {
     child = new Deno.Command(command.program, { args: command.args, stdin: "null", stdout: "piped", stderr: "piped" })
       .spawn();
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { why: error instanceof Error ? error.message : String(error), killed: false };
   }
   const kill = () => {
     try {
@@ -121,8 +129,9 @@ async function* answers(
   }
   const { code, signal: killed } = await child.status;
   const last = (await errors).trim().split("\n").pop() ?? "";
-  if (late) return `no answer in ${seconds} s`;
-  return `its process ended with ${killed ?? `status ${code}`}${last ? `: ${last.slice(0, 200)}` : ""}`;
+  if (late) return { why: `no answer in ${seconds} s`, killed: true };
+  const words = killed || !last ? "" : `: ${last.slice(0, 200)}`;
+  return { why: `its process ended with ${killed ?? `status ${code}`}${words}`, killed: killed !== null };
 }
 
 function rowOf(name: string, { case: each, reference }: Raced, line: PeerLine, report: Report): Row {
@@ -143,18 +152,20 @@ async function raceOne(name: string, entries: readonly Entry[], folder: string, 
   const { report, signal, log, onRow } = options;
   const { backend, software } = report.machine;
   const left = [...entries];
-  for (let silent = false; left.length > 0 && !silent;) {
+  for (let useless = false; left.length > 0 && !useless;) {
     const file = join(folder, "jobs.json");
     await Deno.writeTextFile(file, JSON.stringify(left.map(({ job }) => job)));
     const process = answers(commandOf(name, backend, file), software ? 180 : 40, signal);
     let turn = await process.next();
-    silent = turn.done === true;
+    const silent = turn.done === true;
     for (; !turn.done; turn = await process.next()) onRow(rowOf(name, left.shift()!, turn.value, report));
     signal.throwIfAborted();
     if (left.length === 0) break;
-    log(`${name}: ${turn.value}`);
-    if (silent) report.skipped.push(`${name}: ${turn.value}`);
-    else onRow(rowOf(name, left.shift()!, { note: turn.value }, report));
+    const { why, killed } = turn.value;
+    log(`${name}: ${why}`);
+    useless = silent && !killed;
+    if (useless) report.skipped.push(`${name}: ${why}`);
+    else onRow(rowOf(name, left.shift()!, { note: why }, report));
   }
 }
 

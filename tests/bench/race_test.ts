@@ -67,6 +67,15 @@ Deno.test("race() goes on behind a crash with what is left", async () => {
   assert.equal(rows[1].note, "its process ended with status 3: out of memory");
 });
 
+Deno.test("race() tries each work of a peer whose process is killed by it", async () => {
+  const { rows, report } = await raceAgainst("kill -SEGV $$", ["a", "b"]);
+  assert.deepEqual(rows.map(({ shape, ok, note }) => [shape, ok, note]), [
+    ["a", false, "its process ended with SIGSEGV"],
+    ["b", false, "its process ended with SIGSEGV"],
+  ]);
+  assert.deepEqual(report.skipped, []);
+});
+
 Deno.test("race() names a peer that never answers among what was left out, once", async () => {
   const { rows, report } = await raceAgainst(`echo "no torch here" >&2\nexit 1`, ["a", "b"]);
   assert.deepEqual([rows, report.skipped], [[], ["PyTorch: its process ended with status 1: no torch here"]]);

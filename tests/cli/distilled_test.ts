@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { asDistilled } from "../../src/cli/distilled.ts";
+import type { PictureFlags } from "../../src/cli/picture_options.ts";
 import { decodePng } from "../../src/io/image.ts";
 import { pixart, temporaryFolder } from "./_cli.ts";
 
@@ -10,7 +11,10 @@ const NONE: ReadonlySet<string> = new Set();
 Deno.test("asDistilled() knows distilled models by their names, and leaves what the user named", () => {
   const lcm = { scheduler: "lcm", steps: 4, guidance: 0 };
   const named = (model: string | undefined, given = NONE) => {
-    const { steps, guidance, scheduler, timesteps } = asDistilled({ ...COMMON, model }, given);
+    const { steps, guidance, scheduler, timesteps } = asDistilled<PictureFlags & { model?: string }>(
+      { ...COMMON, model },
+      given,
+    );
     return { steps, guidance, ...(scheduler && { scheduler }), ...(timesteps && { timesteps }) };
   };
   assert.deepEqual(named("alpha-1024-lcm"), lcm);

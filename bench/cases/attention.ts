@@ -104,7 +104,7 @@ function attentionCase(shape: Shape): Case {
       const B = bias && device.upload(bias, [heads, queries + keys - 1]);
       const owned = [Q.tensor, K.tensor, V.tensor, M, B].filter((tensor) => tensor !== undefined);
       return Promise.resolve({
-        variant: prefersRows(device, heads === 1, headWidth) ? "rows" : undefined,
+        variant: prefersRows(device, { dense: heads === 1, headWidth, keys }) ? "rows" : undefined,
         record: (rec) =>
           attention(rec, Q, K, V, {
             ...{ batch: 1, heads, headWidth, queries, keys, scale: headWidth ** -0.5 },

@@ -51,6 +51,7 @@ export class CompressedSelfAttention {
   readonly #key: Linear;
   readonly #value: Linear;
   readonly #out: Linear;
+  readonly #halves: boolean;
   readonly #queryNorm: AffineNorm | undefined;
   readonly #keyNorm: AffineNorm | undefined;
   readonly #reduction: { weight: Vector; bias: Vector; norm: AffineNorm } | undefined;
@@ -58,6 +59,7 @@ export class CompressedSelfAttention {
   /** @param name The checkpoint's prefix: `transformer_blocks.0.attn1`. */
   constructor(parameters: ParameterSet, name: string, private readonly shape: CompressedAttentionShape) {
     const { heads, headWidth, bias, qkNorm, compression } = shape;
+    this.#halves = parameters.dtype !== "f32";
     const width = heads * headWidth;
     const linear = (part: string) => new Linear(parameters, `${name}.${part}`, width, width, { bias });
     this.#query = linear("to_q");
@@ -106,7 +108,7 @@ export class CompressedSelfAttention {
       const stride = heads * headWidth;
       const [queryHeads, keyHeads, valueHeads] = [q, k, v].map((tensor) => ({ tensor, stride, offset: 0 }));
       const scale = headWidth ** -0.5;
-      const options = { heads, headWidth, queries, keys: k.dim(1), scale };
+      const options = { heads, headWidth, queries, keys: k.dim(1), scale, halves: this.#halves };
       const mixed = perturbedAttention(
         rec,
         { tensor: values, stride, offset: 0 },
@@ -137,7 +139,7 @@ export class CompressedSelfAttention {
       using _part = rec.scope();
       const mixed = perturbed ? made(part, (x) => this.#value.forward(rec, x)) : rec.scoped(() => {
         const q = made(part, (x) => this.#queries(rec, x));
-        const extent = { heads, headWidth, queries: q.dim(1), scale: headWidth ** -0.5 };
+        const extent = { heads, headWidth, queries: q.dim(1), scale: headWidth ** -0.5, halves: this.#halves };
         return attentionOver(rec, whole(q), thinned, extent);
       });
       this.#out.forward(rec, mixed, part.out);

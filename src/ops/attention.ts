@@ -5,6 +5,7 @@ import mergeSource from "../../shaders/attention_merge.wgsl" with { type: "text"
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { attendPacked } from "./attention_packed.ts";
 import { attentionByRows } from "./attention_rows.ts";
 import { type AttentionVariant, attentionVariant, prefersRows } from "./attention_variants.ts";
 
@@ -40,6 +41,8 @@ export interface AttentionOptions {
   firstMasked?: number;
   /** [H, N + Nk - 1] f32: the score of query i for key j gets element j - i + N - 1. */
   relativeBias?: Tensor;
+  /** Whether q, k, v and the weights may be rounded to halves where that is faster; sums are f32 all the same. */
+  halves?: boolean;
   /** A kernel other than the fastest for this device. */
   variant?: AttentionVariant;
 }
@@ -74,7 +77,7 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
   const y = rec.tensor([batch, queries, heads * headWidth]);
   if (queries === 0 || batch === 0) return y;
   const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
-  if (!options.variant && prefersRows(rec.device, dense, headWidth)) {
+  if (!options.variant && prefersRows(rec.device, { ...options, dense })) {
     attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, options);
     return y;
   }
@@ -108,7 +111,7 @@ export function attentionOver(
   rec: Recorder,
   q: Heads,
   parts: readonly KeysValues[],
-  options: Pick<AttentionOptions, "heads" | "headWidth" | "queries" | "scale" | "variant">,
+  options: Pick<AttentionOptions, "heads" | "headWidth" | "queries" | "scale" | "halves" | "variant">,
 ): Tensor {
   const { heads, headWidth, queries } = options;
   if (parts.length === 0) throw new ShapeError("Cannot attend as there must be a key: 0");
@@ -138,13 +141,17 @@ function attend(
   rec: Recorder,
   q: Heads,
   { k, v, keys }: KeysValues,
-  { y, logSums }: { y: Tensor; logSums: Tensor },
+  result: { y: Tensor; logSums: Tensor },
   options: Omit<AttentionOptions, "keys">,
 ): void {
   const { batch, heads, headWidth, queries, scale, mask, firstMasked = 0, relativeBias } = options;
-  const variant = options.variant ?? attentionVariant(rec.device, headWidth);
+  const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
+  if (variant.packed) {
+    attendPacked(rec, q, { k, v, keys }, result, { ...options, variant });
+    return;
+  }
   rec.dispatch(rec.device.kernel(variant.kernel, variant.constants), {
-    bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, y, logSums],
+    bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, result.y, result.logSums],
     params: {
       queries,
       keys,

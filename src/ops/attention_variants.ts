@@ -1,11 +1,18 @@
 // Which attention kernel runs: the one place that looks at what a device can do. In: the device, the shape of the heads.
 // Out: a kernel, its constants, and how many queries a workgroup covers.
 
+import blocks from "../../shaders/attention_blocks.wgsl" with { type: "text" };
 import common from "../../shaders/attention_common.wgsl" with { type: "text" };
+import matrixSource from "../../shaders/attention_matrix.wgsl" with { type: "text" };
+import packed from "../../shaders/attention_packed.wgsl" with { type: "text" };
 import portableSource from "../../shaders/attention.wgsl" with { type: "text" };
+import rows from "../../shaders/attention_rows.wgsl" with { type: "text" };
+import tileSource from "../../shaders/attention_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/attention_wide.wgsl" with { type: "text" };
-import type { Device } from "../gpu/device.ts";
+import type { Device, DeviceLimits } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
+import type { MatrixShape } from "./matmul_tiles.ts";
+import { matrixShape } from "./matmul_variants.ts";
 
 /** An attention kernel with its tile. */
 export interface AttentionVariant {
@@ -14,10 +21,29 @@ export interface AttentionVariant {
   constants: Constants;
   /** Queries that a workgroup covers. */
   queries: number;
+  /** Of a kernel that reads packed halves: keys of a block, and halves of a row, D or more. */
+  packed?: { keys: number; depth: number };
+}
+
+/** How the kernel for GPUs without tensor cores shares out its work: rows of 8 lanes, and fours of queries of a lane. */
+export interface AttentionTile {
+  GY: number;
+  FOURS: 1 | 2;
 }
 
 const PORTABLE: KernelSource = { name: "attention", source: portableSource, shared: [common] };
 const WIDE: KernelSource = { name: "attention_wide", source: wideSource, shared: [common], features: ["subgroups"] };
+const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared: [common] };
+const MATRIX: KernelSource = {
+  name: "attention_matrix",
+  source: matrixSource,
+  shared: [packed, rows, blocks],
+  features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
+};
+
+// The order and the numbers are what a GPU measured.
+const TILES: readonly AttentionTile[] = [{ GY: 16, FOURS: 1 }];
+const SUBGROUPS = 4;
 
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
@@ -36,25 +62,83 @@ export function portableAttention(headWidth: number): AttentionVariant {
   };
 }
 
-// The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most.
-const WIDE_VARIANT: AttentionVariant = { name: "wide", kernel: WIDE, constants: {}, queries: 16 };
+/** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most. */
+export function wideAttention(): AttentionVariant {
+  return { name: "wide", kernel: WIDE, constants: {}, queries: 16 };
+}
+
+/** The kernel for GPUs without tensor cores: heads of 128 at most. */
+export function tileAttention(headWidth: number, tile: AttentionTile): AttentionVariant {
+  const constants = { ...tile, QUADS: headWidth / 4 };
+  return { name: "tile", kernel: TILE, constants, queries: tile.GY * tile.FOURS * 4 };
+}
+
+/**
+ * The kernel for tensor cores: q, k, v and the weights are halves, sums are f32.
+ *
+ * @param subgroups Of a workgroup; each owns as many queries as two matrices have rows.
+ */
+export function matrixAttention(headWidth: number, subgroups: number, shape: MatrixShape): AttentionVariant {
+  const step = Math.max(shape.MATRIX_N, shape.MATRIX_K);
+  const depth = Math.ceil(headWidth / step) * step;
+  return {
+    name: "matrix",
+    kernel: MATRIX,
+    constants: { ...shape, SUBGROUPS: subgroups, DEPTH: depth },
+    queries: subgroups * 2 * shape.MATRIX_M,
+    packed: { keys: 2 * shape.MATRIX_N, depth },
+  };
+}
+
+/** Whether a device has room for a tile, as attention_tile.wgsl lays it out. */
+function tileFits({ GY, FOURS }: AttentionTile, headWidth: number, limits: Readonly<DeviceLimits>): boolean {
+  const quads = 32 * (headWidth / 4 | 1) + (32 + 8) * GY * FOURS;
+  return 8 * GY <= limits.maxComputeInvocationsPerWorkgroup && quads * 16 <= limits.maxComputeWorkgroupStorageSize;
+}
+
+/** Whether subgroup matrices are such as attention_matrix.wgsl reckons with, and a device has room for what it lays out. */
+function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<DeviceLimits>): boolean {
+  const { MATRIX_M, MATRIX_N, MATRIX_K, SUBGROUP_SIZE } = shape;
+  const rows = 2 * MATRIX_M, block = 2 * MATRIX_N;
+  const { depth } = matrixAttention(headWidth, SUBGROUPS, shape).packed!;
+  const bytes = SUBGROUPS * rows * (block / 4 + 1) * 16 + 2 * block * (depth / 8 + 1) * 16;
+  const others = SUBGROUPS * rows * 4 + block * 4 + 4;
+  const turns = Math.ceil(block * depth / 8 / (SUBGROUPS * SUBGROUP_SIZE));
+  return [8, 16].includes(MATRIX_N) && MATRIX_K % 8 === 0 && [MATRIX_K, 2 * MATRIX_K].includes(block) && turns <= 5 &&
+    depth % MATRIX_N === 0 && depth % MATRIX_K === 0 && depth <= 9 * Math.min(MATRIX_N, MATRIX_K) &&
+    rows <= 2 * SUBGROUP_SIZE && SUBGROUPS * SUBGROUP_SIZE <= limits.maxComputeInvocationsPerWorkgroup &&
+    bytes + others <= limits.maxComputeWorkgroupStorageSize;
+}
 
 /**
  * The fastest kernel for a device.
  *
  * @param headWidth D, the width of a head.
+ * @param halves Whether q, k, v and the weights may be rounded to halves.
  */
-export function attentionVariant(device: Device, headWidth: number): AttentionVariant {
-  return device.subgroupSize === 8 && headWidth <= 128 ? WIDE_VARIANT : portableAttention(headWidth);
+export function attentionVariant(device: Device, headWidth: number, halves = false): AttentionVariant {
+  if (device.software) {
+    return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention() : portableAttention(headWidth);
+  }
+  // Narrow heads would be mostly padding.
+  const shape = halves && headWidth >= 32 ? matrixShape(device) : undefined;
+  if (shape && matrixFits(headWidth, shape, device.limits)) return matrixAttention(headWidth, SUBGROUPS, shape);
+  const tile = TILES.find((tile) => headWidth <= 128 && tileFits(tile, headWidth, device.limits));
+  return tile ? tileAttention(headWidth, tile) : portableAttention(headWidth);
 }
 
-/**
- * Whether attention with a head this wide should go by rows, as matmuls; see `attentionByRows`.
- *
- * @param dense Whether there is one head a sample, in rows without gaps, and no relative bias.
- * @param headWidth D, the width of the head.
- */
-export function prefersRows(device: Device, dense: boolean, headWidth: number): boolean {
+/** What attention by rows takes, as far as it is known before. */
+export interface RowsTraits {
+  /** Whether there is one head a sample, in rows without gaps, and no relative bias. */
+  dense: boolean;
+  headWidth: number;
+  keys: number;
+  halves?: boolean;
+}
+
+/** Whether attention should go by rows, as matmuls; see `attentionByRows`. */
+export function prefersRows(device: Device, { dense, headWidth, keys, halves = false }: RowsTraits): boolean {
   // Samples then start on whole 256 bytes, as bindings must.
-  return dense && device.subgroupSize === 8 && headWidth > 128 && headWidth % 64 === 0;
+  const fits = dense && headWidth > 128 && headWidth % 64 === 0 && (halves || keys % 4 === 0);
+  return fits && (device.subgroupSize === 8 || !device.software);
 }

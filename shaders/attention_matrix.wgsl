@@ -1,0 +1,330 @@
+// attention: y = softmax(q k' + bias + mask) v on tensor cores: subgroup matrices of halves with sums in f32.
+//   q [B H, Np, DEPTH], scaled   k, v [B H, Nkp, DEPTH], halves padded with zeros by attention_pack.wgsl   ->   y [B, N, H, D]
+// 4 B H N Nk D FLOP. A subgroup owns two fragments of queries, an upper and a lower one, and takes keys in blocks of two fragments,
+// which the workgroup shares. Scores pass through workgroup memory, where a lane owns a row of them, become weights 2^(score -
+// highest) in halves and come back as fragments: scores are in units of log 2. Sums of values, which no lane can reach inside their
+// fragments, are scaled seldom: `highest` of a query follows its scores only when they rise by more than SLACK. What should be in
+// registers has names. Bindings: attention_packed.wgsl. Blocks of keys: attention_blocks.wgsl. Softmax: attention_rows.wgsl.
+
+const ROWS = 2u * MATRIX_M; // queries of a subgroup
+const BLOCK = 2u * MATRIX_N; // keys at a time
+const STEPS = DEPTH / MATRIX_K; // of the product with keys
+const COLUMNS = DEPTH / MATRIX_N; // fragments of the sums of values
+const THREADS = SUBGROUP_SIZE * SUBGROUPS;
+
+// Rows in workgroup memory are an odd number of 16 bytes apart, so that they lie in different banks.
+const STRIDE = BLOCK / 4u + 1u; // a row of scores; weights take half of it
+const ROW8 = DEPTH / 8u; // a row of q, k or v in 8 halves
+const STEP8 = MATRIX_K / 8u;
+const COLUMN8 = MATRIX_N / 8u;
+
+const_assert DEPTH % MATRIX_K == 0u && DEPTH % MATRIX_N == 0u && MATRIX_K % 8u == 0u && MATRIX_N % 8u == 0u;
+const_assert STEPS <= 9u && COLUMNS <= 9u;
+const_assert (BLOCK == MATRIX_K || BLOCK == 2u * MATRIX_K) && (BLOCK == 16u || BLOCK == 32u);
+const_assert ROWS <= 2u * SUBGROUP_SIZE;
+
+alias Left = subgroup_matrix_left<f16, MATRIX_K, MATRIX_M>;
+alias Right = subgroup_matrix_right<f16, MATRIX_N, MATRIX_K>;
+alias Result = subgroup_matrix_result<f32, MATRIX_N, MATRIX_M>;
+
+// A step over the heads of all queries, or over the weights of a part of the keys.
+struct Factor { upper: Left, lower: Left }
+
+// Sums of values, a fragment of columns.
+struct Sum { upper: Result, lower: Result }
+
+// Scores of a block.
+struct Tile { upper0: Result, upper1: Result, lower0: Result, lower1: Result }
+
+// Of each subgroup, rows of scores as floats, then of weights as halves. The loads of a subgroup begin with a place in the outer array
+// and have constant offsets and strides: else compilers that guard loads would make a choice of every stride.
+var<workgroup> scratch: array<array<vec4<u32>, ROWS * STRIDE>, SUBGROUPS>;
+var<workgroup> factors: array<f32, SUBGROUPS * ROWS>; // of the sums of each query
+var<workgroup> risen: u32; // whether scores rose too far above `highest` of some query
+
+fn load_factor(at: u32) -> Factor {
+  return Factor(
+    subgroupMatrixLoad<Left, row_major>(&q, at, ROW8),
+    subgroupMatrixLoad<Left, row_major>(&q, at + MATRIX_M * ROW8, ROW8),
+  );
+}
+
+// Weights of the keys from a column of 8 on.
+fn load_weights(subgroup: u32, at: u32) -> Factor {
+  return Factor(
+    subgroupMatrixLoad<Left, row_major>(&scratch[subgroup], at, STRIDE),
+    subgroupMatrixLoad<Left, row_major>(&scratch[subgroup], at + MATRIX_M * STRIDE, STRIDE),
+  );
+}
+
+// Adds a step over the head to the scores.
+fn add_step(tile: Tile, query: Factor, block_at: u32, d8: u32) -> Tile {
+  let keys0 = load_keys(block_at, 0u, d8);
+  let keys1 = load_keys(block_at, MATRIX_N, d8);
+  return Tile(
+    subgroupMatrixMultiplyAccumulate(query.upper, keys0, tile.upper0),
+    subgroupMatrixMultiplyAccumulate(query.upper, keys1, tile.upper1),
+    subgroupMatrixMultiplyAccumulate(query.lower, keys0, tile.lower0),
+    subgroupMatrixMultiplyAccumulate(query.lower, keys1, tile.lower1),
+  );
+}
+
+// Adds the values of a block to the sums of a fragment of columns.
+fn add_values(sum: Sum, weights0: Factor, weights1: Factor, block_at: u32, d8: u32) -> Sum {
+  let values0 = load_values(block_at, 0u, d8);
+  let first = Sum(
+    subgroupMatrixMultiplyAccumulate(weights0.upper, values0, sum.upper),
+    subgroupMatrixMultiplyAccumulate(weights0.lower, values0, sum.lower),
+  );
+  if (BLOCK == MATRIX_K) {
+    return first;
+  }
+  let values1 = load_values(block_at, BLOCK - MATRIX_K, d8);
+  return Sum(
+    subgroupMatrixMultiplyAccumulate(weights1.upper, values1, first.upper),
+    subgroupMatrixMultiplyAccumulate(weights1.lower, values1, first.lower),
+  );
+}
+
+fn store_sum(sum: Sum, subgroup: u32, at: u32) {
+  subgroupMatrixStore<row_major>(&scratch[subgroup], at, sum.upper, STRIDE);
+  subgroupMatrixStore<row_major>(&scratch[subgroup], at + MATRIX_M * STRIDE, sum.lower, STRIDE);
+}
+
+// Multiplies the sums of each query by its factor. All subgroups do so together.
+fn scale(sum: Sum, subgroup: u32, lane: u32) -> Sum {
+  workgroupBarrier();
+  store_sum(sum, subgroup, 0u);
+  workgroupBarrier();
+  for (var i = lane; i < ROWS * MATRIX_N / 4u; i += SUBGROUP_SIZE) {
+    let row = i / (MATRIX_N / 4u);
+    let at = row * STRIDE + i % (MATRIX_N / 4u);
+    scratch[subgroup][at] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[subgroup][at]) * factors[subgroup * ROWS + row]);
+  }
+  workgroupBarrier();
+  return Sum(
+    subgroupMatrixLoad<Result, row_major>(&scratch[subgroup], 0u, STRIDE),
+    subgroupMatrixLoad<Result, row_major>(&scratch[subgroup], MATRIX_M * STRIDE, STRIDE),
+  );
+}
+
+// Writes a fragment of columns of what queries found. All subgroups do so together.
+fn store_column(sum: Sum, subgroup: u32, lane: u32, sample: u32, first_query: u32, head: u32, column: u32) {
+  workgroupBarrier();
+  store_sum(sum, subgroup, 0u);
+  workgroupBarrier();
+  for (var i = lane; i < ROWS * MATRIX_N / 4u; i += SUBGROUP_SIZE) {
+    let r = i / (MATRIX_N / 4u);
+    let query = first_query + r;
+    let d = column * MATRIX_N / 4u + i % (MATRIX_N / 4u);
+    if (query < p.queries && d < p.quads) {
+      let found = bitcast<vec4<f32>>(scratch[subgroup][r * STRIDE + i % (MATRIX_N / 4u)]);
+      y[((sample * p.queries + query) * p.heads + head) * p.quads + d] = found * factors[subgroup * ROWS + r];
+    }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+  let lane = index % SUBGROUP_SIZE;
+  let subgroup = index / SUBGROUP_SIZE;
+  let head = group.y % p.heads;
+  let sample = group.y / p.heads;
+  let first_query = (group.x * SUBGROUPS + subgroup) * ROWS;
+  let q_at = (group.y * p.padded_queries + first_query) * ROW8;
+  let kv_at = group.y * p.padded_keys * ROW8;
+  // The rows that a lane owns; lanes beyond the rows do the last one's work again.
+  let own0 = min(lane, ROWS - 1u);
+  let own1 = min(lane + SUBGROUP_SIZE, ROWS - 1u);
+
+  let query0 = load_factor(q_at);
+  var query1 = query0;
+  if (STEPS > 1u) {
+    query1 = load_factor(q_at + STEP8);
+  }
+  var query2 = query0;
+  if (STEPS > 2u) {
+    query2 = load_factor(q_at + 2u * STEP8);
+  }
+  var query3 = query0;
+  if (STEPS > 3u) {
+    query3 = load_factor(q_at + 3u * STEP8);
+  }
+  var query4 = query0;
+  if (STEPS > 4u) {
+    query4 = load_factor(q_at + 4u * STEP8);
+  }
+  var query5 = query0;
+  if (STEPS > 5u) {
+    query5 = load_factor(q_at + 5u * STEP8);
+  }
+  var query6 = query0;
+  if (STEPS > 6u) {
+    query6 = load_factor(q_at + 6u * STEP8);
+  }
+  var query7 = query0;
+  if (STEPS > 7u) {
+    query7 = load_factor(q_at + 7u * STEP8);
+  }
+  var query8 = query0;
+  if (STEPS > 8u) {
+    query8 = load_factor(q_at + 8u * STEP8);
+  }
+  var sum0 = Sum(Result(), Result());
+  var sum1 = Sum(Result(), Result());
+  var sum2 = Sum(Result(), Result());
+  var sum3 = Sum(Result(), Result());
+  var sum4 = Sum(Result(), Result());
+  var sum5 = Sum(Result(), Result());
+  var sum6 = Sum(Result(), Result());
+  var sum7 = Sum(Result(), Result());
+  var sum8 = Sum(Result(), Result());
+  var row0: Row;
+  var row1: Row;
+  var next = fetch_block(kv_at, index);
+  for (var first_key = 0u; first_key < p.keys; first_key += BLOCK) {
+    let block_at = kv_at + first_key * ROW8;
+    workgroupBarrier(); // the block before is done with
+    keep_block(next, index);
+    keep_mask(sample, first_key, index);
+    workgroupBarrier();
+    next = fetch_block(kv_at + min(first_key + BLOCK, p.padded_keys - BLOCK) * ROW8, index);
+    var tile = Tile(Result(), Result(), Result(), Result());
+    tile = add_step(tile, query0, block_at, 0u);
+    if (STEPS > 1u) {
+      tile = add_step(tile, query1, block_at, STEP8);
+    }
+    if (STEPS > 2u) {
+      tile = add_step(tile, query2, block_at, 2u * STEP8);
+    }
+    if (STEPS > 3u) {
+      tile = add_step(tile, query3, block_at, 3u * STEP8);
+    }
+    if (STEPS > 4u) {
+      tile = add_step(tile, query4, block_at, 4u * STEP8);
+    }
+    if (STEPS > 5u) {
+      tile = add_step(tile, query5, block_at, 5u * STEP8);
+    }
+    if (STEPS > 6u) {
+      tile = add_step(tile, query6, block_at, 6u * STEP8);
+    }
+    if (STEPS > 7u) {
+      tile = add_step(tile, query7, block_at, 7u * STEP8);
+    }
+    if (STEPS > 8u) {
+      tile = add_step(tile, query8, block_at, 8u * STEP8);
+    }
+    store_sum(Sum(tile.upper0, tile.lower0), subgroup, 0u);
+    store_sum(Sum(tile.upper1, tile.lower1), subgroup, MATRIX_N / 4u);
+    workgroupBarrier();
+
+    row0 = read_scores(row0, subgroup, own0, first_query + own0, head, first_key);
+    if (ROWS > SUBGROUP_SIZE) {
+      row1 = read_scores(row1, subgroup, own1, first_query + own1, head, first_key);
+    }
+    if (rises(row0) || (ROWS > SUBGROUP_SIZE && rises(row1))) {
+      risen = 1u;
+    }
+    if (workgroupUniformLoad(&risen) != 0u) {
+      row0 = raise(row0);
+      factors[subgroup * ROWS + own0] = row0.shrink;
+      if (ROWS > SUBGROUP_SIZE) {
+        row1 = raise(row1);
+        factors[subgroup * ROWS + own1] = row1.shrink;
+      }
+      sum0 = scale(sum0, subgroup, lane);
+      if (COLUMNS > 1u) {
+        sum1 = scale(sum1, subgroup, lane);
+      }
+      if (COLUMNS > 2u) {
+        sum2 = scale(sum2, subgroup, lane);
+      }
+      if (COLUMNS > 3u) {
+        sum3 = scale(sum3, subgroup, lane);
+      }
+      if (COLUMNS > 4u) {
+        sum4 = scale(sum4, subgroup, lane);
+      }
+      if (COLUMNS > 5u) {
+        sum5 = scale(sum5, subgroup, lane);
+      }
+      if (COLUMNS > 6u) {
+        sum6 = scale(sum6, subgroup, lane);
+      }
+      if (COLUMNS > 7u) {
+        sum7 = scale(sum7, subgroup, lane);
+      }
+      if (COLUMNS > 8u) {
+        sum8 = scale(sum8, subgroup, lane);
+      }
+      workgroupBarrier();
+      risen = 0u;
+    }
+    row0 = soften(row0, subgroup, own0, first_key);
+    if (ROWS > SUBGROUP_SIZE) {
+      row1 = soften(row1, subgroup, own1, first_key);
+    }
+    workgroupBarrier();
+
+    let weights0 = load_weights(subgroup, 0u);
+    let weights1 = load_weights(subgroup, (BLOCK - MATRIX_K) / 8u);
+    sum0 = add_values(sum0, weights0, weights1, block_at, 0u);
+    if (COLUMNS > 1u) {
+      sum1 = add_values(sum1, weights0, weights1, block_at, COLUMN8);
+    }
+    if (COLUMNS > 2u) {
+      sum2 = add_values(sum2, weights0, weights1, block_at, 2u * COLUMN8);
+    }
+    if (COLUMNS > 3u) {
+      sum3 = add_values(sum3, weights0, weights1, block_at, 3u * COLUMN8);
+    }
+    if (COLUMNS > 4u) {
+      sum4 = add_values(sum4, weights0, weights1, block_at, 4u * COLUMN8);
+    }
+    if (COLUMNS > 5u) {
+      sum5 = add_values(sum5, weights0, weights1, block_at, 5u * COLUMN8);
+    }
+    if (COLUMNS > 6u) {
+      sum6 = add_values(sum6, weights0, weights1, block_at, 6u * COLUMN8);
+    }
+    if (COLUMNS > 7u) {
+      sum7 = add_values(sum7, weights0, weights1, block_at, 7u * COLUMN8);
+    }
+    if (COLUMNS > 8u) {
+      sum8 = add_values(sum8, weights0, weights1, block_at, 8u * COLUMN8);
+    }
+  }
+
+  factors[subgroup * ROWS + own0] = 1.0 / row0.total;
+  keep_log_sum(row0, sample, first_query + own0, head);
+  if (ROWS > SUBGROUP_SIZE) {
+    factors[subgroup * ROWS + own1] = 1.0 / row1.total;
+    keep_log_sum(row1, sample, first_query + own1, head);
+  }
+  store_column(sum0, subgroup, lane, sample, first_query, head, 0u);
+  if (COLUMNS > 1u) {
+    store_column(sum1, subgroup, lane, sample, first_query, head, 1u);
+  }
+  if (COLUMNS > 2u) {
+    store_column(sum2, subgroup, lane, sample, first_query, head, 2u);
+  }
+  if (COLUMNS > 3u) {
+    store_column(sum3, subgroup, lane, sample, first_query, head, 3u);
+  }
+  if (COLUMNS > 4u) {
+    store_column(sum4, subgroup, lane, sample, first_query, head, 4u);
+  }
+  if (COLUMNS > 5u) {
+    store_column(sum5, subgroup, lane, sample, first_query, head, 5u);
+  }
+  if (COLUMNS > 6u) {
+    store_column(sum6, subgroup, lane, sample, first_query, head, 6u);
+  }
+  if (COLUMNS > 7u) {
+    store_column(sum7, subgroup, lane, sample, first_query, head, 7u);
+  }
+  if (COLUMNS > 8u) {
+    store_column(sum8, subgroup, lane, sample, first_query, head, 8u);
+  }
+}

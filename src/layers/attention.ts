@@ -18,6 +18,8 @@ export interface AttentionShape {
   bias: boolean;
   /** Whether the last linear layer has one; as the others when not given. */
   outBias?: boolean;
+  /** Whether sums of halves are too coarse for the linear layers; see `MatmulOptions`. */
+  precise?: boolean;
   /** What the scores are multiplied by; 1/sqrt(headWidth) when not given. */
   scale?: number;
 }
@@ -49,6 +51,7 @@ export class SelfAttention {
   /** Queries, keys and values: by one product side by side, or by one each. */
   readonly #qkv: Linear[];
   readonly #out: Linear;
+  readonly #halves: boolean;
 
   /** @param name The checkpoint's prefix: `transformer_blocks.0.attn1`. */
   constructor(
@@ -58,12 +61,13 @@ export class SelfAttention {
     names: AttentionNames = DIFFUSERS,
   ) {
     const inner = shape.heads * shape.headWidth;
-    const { bias, outBias = bias } = shape;
+    const { bias, outBias = bias, precise } = shape;
     const prefixes = [names.query, names.key, names.value].map((part) => `${name}.${part}`);
     // A single wide head is fastest as plain products of dense matrices; many heads gain from one product.
     const groups = shape.heads === 1 ? prefixes.map((prefix) => [prefix]) : [prefixes];
-    this.#qkv = groups.map((group) => new Linear(parameters, group, shape.width, inner, { bias }));
-    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias });
+    this.#qkv = groups.map((group) => new Linear(parameters, group, shape.width, inner, { bias, precise }));
+    this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias, precise });
+    this.#halves = parameters.dtype !== "f32";
   }
 
   /**
@@ -82,7 +86,7 @@ export class SelfAttention {
       const [batch, tokens] = x.shape;
       const inner = heads * headWidth;
       const { q, k, v } = this.#project(rec, x);
-      const options = { heads, headWidth, queries: tokens, keys: tokens, scale, ...bias };
+      const options = { heads, headWidth, queries: tokens, keys: tokens, scale, halves: this.#halves, ...bias };
       const mixed = perturbedAttention(
         rec,
         v,
@@ -128,7 +132,7 @@ export class SelfAttention {
         rec,
         v,
         { batch: 1, tokens: queries, width: heads * headWidth, perturbed: perturbed ? 1 : 0 },
-        () => attentionOver(rec, q, made, { heads, headWidth, queries, scale }),
+        () => attentionOver(rec, q, made, { heads, headWidth, queries, scale, halves: this.#halves }),
       );
       this.#out.forward(rec, mixed, parts[i].out);
       rec.flush(); // since all of these parts together would take long
@@ -141,6 +145,7 @@ export class CrossAttention {
   readonly #query: Linear;
   readonly #keyValue: Linear;
   readonly #out: Linear;
+  readonly #halves: boolean;
 
   /**
    * @param name The checkpoint's prefix: `transformer_blocks.0.attn2`.
@@ -159,6 +164,7 @@ export class CrossAttention {
     const prefixes = [names.key, names.value].map((part) => `${name}.${part}`);
     this.#keyValue = new Linear(parameters, prefixes, contextWidth, inner, { bias });
     this.#out = new Linear(parameters, `${name}.${names.out}`, inner, shape.width, { bias: outBias });
+    this.#halves = parameters.dtype !== "f32";
   }
 
   /** Keys and values of a context: [B, L, contextWidth] -> [B, L, 2 H D]. */
@@ -188,7 +194,8 @@ export class CrossAttention {
       const q = { tensor: this.#query.forward(rec, x), stride: inner, offset: 0 };
       const k = { tensor: keysValues, stride: 2 * inner, offset: sample * keys * 2 * inner };
       const v = { ...k, offset: k.offset + inner };
-      const options = { batch, heads, headWidth, queries, keys, scale, mask, firstMasked: sample };
+      const added = { mask, firstMasked: sample };
+      const options = { batch, heads, headWidth, queries, keys, scale, halves: this.#halves, ...added };
       return this.#out.forward(rec, attention(rec, q, k, v, options), out);
     });
   }

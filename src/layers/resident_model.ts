@@ -144,13 +144,18 @@ export abstract class ResidentModel implements Disposable {
     return { [Symbol.asyncDispose]: end };
   }
 
-  async #arrive({ onProgress = this.#onProgress, onWarning = this.#onWarning, signal }: LoadOptions): Promise<void> {
+  /** How it is loaded when the call does not say otherwise: as at the beginning. */
+  protected asBefore({ onProgress = this.#onProgress, onWarning = this.#onWarning, signal }: LoadOptions): LoadOptions {
+    return { onProgress, onWarning, signal };
+  }
+
+  async #arrive(options: LoadOptions): Promise<void> {
     const { model } = this.parameters;
     if (this.#isDisposed) throw new WeightsError(`Cannot load ${model} as it must be alive: it was disposed`);
     if (this.isLoaded) return;
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     using source = await this.#reopener()();
-    await this.fill(source, { onProgress, onWarning, signal });
+    await this.fill(source, this.asBefore(options));
   }
 
   // Memory of submitted work is only free once the work is done, so that freeing earlier would hide a peak from the ledger.

@@ -200,7 +200,9 @@ export class T5EncoderModel extends ResidentModel {
     await using _held = await this.use(options);
     if (this.#streaming) {
       const { ahead } = this.#streaming;
-      return await this.parameters.inTurn(() => this.#stream(scope, rows, batch, attentionMask, { ...options, ahead }));
+      return await this.parameters.inTurn(() =>
+        this.#stream(scope, rows, batch, attentionMask, { ...this.asBefore(options), ahead })
+      );
     }
     const rec = new Recorder(this.device).within(scope);
     const embeds = this.forward(rec, rows, batch, attentionMask);

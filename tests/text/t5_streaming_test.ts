@@ -76,9 +76,16 @@ Deno.test("T5EncoderModel.encode() streams its blocks within its budget, with th
   for (const slots of [1, 2]) {
     const weightBudget = slots * BLOCK_FLOATS * 4 + rest + STAGING;
     const progress: [number, number][] = [];
-    using model = await encoder({ weightBudget });
+    // Told as the model was loaded, and by the call where that says so.
+    const told: number[] = [];
+    using model = await encoder({ weightBudget, onProgress: (loaded) => told.push(loaded) });
     assert.ok(model.isStreamed);
+    told.length = 0;
+    await encode(model);
+    assert.equal(told.at(-1), BLOCKS * BLOCK_FLOATS * 4);
+    const count = told.length;
     const { values, peak } = await encode(model, { onProgress: (...step) => progress.push(step) });
+    assert.equal(told.length, count);
     assert.deepEqual(values, unstreamed.values);
     // Activations come on top, those of an unstreamed run.
     assert.ok(peak <= weightBudget + unstreamed.peak, `${peak} of ${weightBudget} and ${unstreamed.peak}`);

@@ -58,7 +58,7 @@ export interface Loading {
 
 /** A call of `generate` that is decided: see `PictureCall`. */
 export interface PlannedCall {
-  options: FixedRun & { numImagesPerPrompt?: number; promptEmbeds?: { shape: readonly number[] } };
+  options: FixedRun & { numImagesPerPrompt?: number; promptEmbeds?: { shape: readonly number[] }; outputType?: string };
   size: { height: number; width: number };
   painted: { height: number; width: number };
   plan: { steps: readonly unknown[] };
@@ -122,7 +122,7 @@ export class MemoryLimit {
    */
   fit<Call extends PlannedCall>(call: Call, { tokens, atOnce }: { tokens: number; atOnce: number }): Call {
     const { options, painted, size, guidance: { captions }, plan, pictures } = call;
-    const { vaeTiling, vaeSlicing, batchSize, promptEmbeds } = options;
+    const { vaeTiling, vaeSlicing, batchSize, promptEmbeds, outputType } = options;
     const run = {
       ...painted,
       resultPixels: size.height * size.width,
@@ -131,6 +131,7 @@ export class MemoryLimit {
       tokens: promptEmbeds?.shape[1] ?? tokens,
       captions: captions.length,
       steps: plan.steps.length,
+      isLatent: outputType === "latent",
       fromImages: call.strength !== undefined || call.control !== undefined,
     };
     const fit = fitRun(this.#pipeline, this.#chosen, run, { vaeTiling, vaeSlicing, batchSize });

@@ -58,6 +58,8 @@ export interface Residence {
 export interface Painting extends PictureExtent {
   /** Whether it starts from pictures. */
   fromImages: boolean;
+  /** Whether it ends with latents, which are not decoded. */
+  isLatent?: boolean;
 }
 
 /** Latent pixels are this many pixels a side where there is no VAE to ask. */
@@ -112,10 +114,11 @@ export function runBytes(
   const scaleFactor = pipeline.vae ? scaleFactorOf(pipeline.vae.config) : SCALE_FACTOR;
   const steered = { ...painting, copies: painting.fromImages ? pipeline.controlnet?.copies : 0 };
   const denoising = [denoisingBuffers(pipeline.transformer.config, pipeline.limits, scaleFactor, steered)];
-  const decoding = pipeline.vae && cut
+  const images = pipeline.vae && cut
     ? decodingPhases(pipeline.vae.config, painting, cut).map((buffers) => [...buffers, ...embeddings])
     : [];
-  const start = painting.fromImages ? decoding : [];
+  const start = painting.fromImages ? images : [];
+  const decoding = painting.isLatent ? [] : images;
 
   const { block, rest } = text.streamed ?? { block: text.bytes, rest: 0 };
   const beside = offload ? 0 : transformer.bytes + vae.bytes;

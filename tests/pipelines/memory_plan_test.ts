@@ -116,6 +116,8 @@ Deno.test("fitRun() cuts a larger picture smaller, and refuses what does not fit
   assert.ok(large.vaeTiling!.tileSampleMinSize < own.vaeTiling!.tileSampleMinSize);
   assert.ok(fitRun(SIGMA, chosen, { ...RUN, batch: 16 }).batchSize < 16);
   assert.throws(() => fitRun(SIGMA, chosen, { ...RUN, height: 16384, width: 16384 }), UsageError);
+  // Latents are not decoded.
+  assert.ok(own.vaeTiling !== undefined && fitRun(SIGMA, chosen, { ...RUN, isLatent: true }).vaeTiling === undefined);
   // What the call asks for is not changed.
   const tile = { tileSampleMinSize: 256, tileLatentMinSize: 32, tileOverlapFactor: 0.5 };
   assert.deepEqual(fitRun(SIGMA, chosen, RUN, { vaeTiling: tile }).vaeTiling, tile);

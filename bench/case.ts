@@ -57,8 +57,8 @@ export interface Case {
   tolerance: number;
   /** One of the few that are measured in a minute. */
   quick?: boolean;
-  /** Whether it is nothing of its own on a CPU. */
-  gpu?: boolean;
+  /** Where it is measured, if not everywhere. */
+  only?: "cpu" | "gpu";
   /** Whether a software device takes too long for it unless it is asked for by its size. */
   large?: boolean;
   open(device: Device): Promise<Opened>;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All that is measured on a GPU, in one call of five minutes and without a network. In: Deno (or ./pixart's own) on PATH with the
+# All that is measured on a GPU, in one call of under five minutes and without a network. In: Deno (or ./pixart's own) on PATH with the
 # packages in its cache, python3 with PyTorch. Out: JSON documents and logs in $OUT, and a short table at the end.
 #
 #   OUT=results bench/gpu_run.sh              everything
-#   OUT=results SECONDS_IN_ALL=200 bench/...  in less time, or more, than the 300 seconds that it takes by itself
+#   OUT=results SECONDS_IN_ALL=200 bench/...  in less time, or more, than the 285 seconds that it takes by itself
 #   OUT=results bench/gpu_run.sh --smoke      the same steps at their least, to see that the script runs
 #
 # A part that fails or takes too long is told, and the next one begins.
@@ -13,9 +13,12 @@ out=${OUT:-bench-out}
 mkdir -p "$out"
 export NO_COLOR=1 PIXART_NO_INSTALL=1 PYTHONUNBUFFERED=1
 python=${PIXART_PYTHON:-python3}
-total=${SECONDS_IN_ALL:-300}
+total=${SECONDS_IN_ALL:-285}
 smoke=
 [ "${1:-}" != --smoke ] || smoke=1
+
+# of SECONDS: that share of the time.
+of() { echo $(($1 * total / 285)); }
 
 # part NAME SECONDS COMMAND...: runs it for so long at most, with its words in a log.
 part() {
@@ -43,7 +46,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
 if [ -n "$smoke" ]; then
   part pytorch 200 "$python" bench/peers/pytorch.py --json "$out/pytorch.json" --smoke --seconds 0.05
 else
-  part pytorch $((total / 5)) "$python" bench/peers/pytorch.py --json "$out/pytorch.json"
+  part pytorch "$(of 36)" "$python" bench/peers/pytorch.py --json "$out/pytorch.json"
 fi
 beside=()
 [ ! -s "$out/pytorch.json" ] || beside=(--pytorch "$out/pytorch.json")
@@ -51,17 +54,21 @@ beside=()
 # Right before fast. Both at once: nothing is timed here.
 folders=(ops layers dit text vae)
 [ -z "$smoke" ] || folders=(ops/layer_norm)
-part tests-dawn $((total / 6)) ./pixart test --backend dawn "${folders[@]}" &
-part tests-deno $((total / 6)) ./pixart test --backend deno "${folders[@]}" &
+part tests-dawn "$(of 45)" ./pixart test --backend dawn "${folders[@]}" &
+part tests-deno "$(of 45)" ./pixart test --backend deno "${folders[@]}" &
 wait
-for backend in dawn deno; do tail -n 1 "$out/tests-$backend.log"; done
+for backend in dawn deno; do
+  echo "$backend: $(grep -c ' \.\.\. ok' "$out/tests-$backend.log") passed, $(grep -c ' \.\.\. FAILED' "$out/tests-$backend.log") failed"
+  grep ' \.\.\. FAILED' "$out/tests-$backend.log" | cut -c1-150 | head -n 10
+done
 
 if [ -n "$smoke" ]; then
   for backend in dawn deno; do measure "$backend" "$backend" 120 layer_norm 256; done
 else
-  measure dawn dawn $((total * 3 / 10)) networks ops
-  measure deno deno $((total / 4)) networks ops
-  measure picture dawn $((total / 6)) picture
+  measure dawn-networks dawn "$(of 75)" networks f16
+  measure dawn-ops dawn "$(of 30)" ops f16
+  measure deno deno "$(of 60)" 1024 f16
+  measure picture dawn "$(of 30)" picture
 fi
 tar -C "$out" -czf "$out/logs.tgz" --remove-files $(cd "$out" && ls ./*.log)
 echo "== $SECONDS s"

@@ -138,10 +138,27 @@ const HEADER = [
   "x PyTorch",
 ];
 
+/** Runs through one backend as if they were one: the later says what both say. */
+function merged(a: Report, b: Report): Report {
+  const better = ["f32", "f16", "matrix", "copy"] as const;
+  const ceilings = { ...a.ceilings, ...b.ceilings };
+  for (const name of better) ceilings[name] = Math.max(a.ceilings[name] ?? 0, b.ceilings[name] ?? 0);
+  return {
+    ...a,
+    ...b,
+    ceilings,
+    host: { ...a.host, ...b.host, steps: [...a.host.steps, ...b.host.steps] },
+    rows: [...a.rows, ...b.rows],
+  };
+}
+
+const byBackend = (reports: readonly Report[]): Report[] =>
+  [...Map.groupBy(reports, ({ machine }) => machine.backend).values()].map((runs) => runs.reduce(merged));
+
 /** README's section: for each device what was measured, and how many times faster than others that is. */
 export function performanceSection(files: ReadonlyMap<string, Results>): string {
   const parts = newest(files).flatMap(({ reports }) =>
-    reports.flatMap((report) => {
+    byBackend(reports).flatMap((report) => {
       const rows = rowsOf(report);
       return [sentences(report), ...(rows.length > 0 ? [markdownTable(HEADER, rows)] : [])];
     })

@@ -18,7 +18,7 @@ import { firstPicture } from "./picture.ts";
 import { type Ceilings, type PyTorchRun, type Report, type Row, SCHEMA } from "./report.ts";
 import { select } from "./selection.ts";
 import { rowLine } from "./table.ts";
-import { wholePicture } from "./whole_picture.ts";
+import { extentsFor, wholePicture } from "./whole_picture.ts";
 
 /** Everything that can be measured. */
 export const ALL_CASES: readonly Case[] = [
@@ -128,7 +128,11 @@ export async function runBench(
   refine(report, await measureCeilings(chosen, signal));
   if (picture && elapsed() < limit) report.firstPicture = await firstPicture(machine.backend, signal);
   await onProgress(report);
-  if (picture && elapsed() < limit) report.wholePicture = await wholePicture(chosen, signal);
+  if (picture && elapsed() < limit) {
+    // Ten gigabytes of random weights for the text encoder take their time.
+    const extents = extentsFor(chosen, { withText: limit - elapsed() > 90 });
+    report.wholePicture = await wholePicture(chosen, signal, extents);
+  }
   for (const [why, left] of [["too much for a CPU unless its size is named", tooLarge], ["no time", late]] as const) {
     if (left.length > 0) {
       report.skipped.push(`${why}: ${[...new Set(left.map(({ op, shape }) => `${op} ${shape}`))].join(", ")}`);

@@ -12,7 +12,7 @@ const NETWORKS = ["block", "step", "t5", "vae"];
 export interface SelectOptions {
   /** Only the few cases that are measured in a minute. */
   quick?: boolean;
-  /** Whether the device is a CPU, which is spared the largest cases unless a size is asked for. */
+  /** Whether the device is a CPU, which is spared the largest cases unless a size is asked for; all cases count when not given. */
   software?: boolean;
 }
 
@@ -34,7 +34,7 @@ export interface Selection {
 export function select(
   all: readonly Case[],
   words: readonly string[],
-  { quick = false, software = false }: SelectOptions = {},
+  { quick = false, software }: SelectOptions = {},
 ): Selection {
   const ops = new Set(all.map(({ op }) => op));
   const dtypes = new Set(all.map(({ dtype }) => dtype));
@@ -51,7 +51,7 @@ export function select(
   const among = (given: string[], ...values: string[]) =>
     given.length === 0 || given.some((word) => values.includes(word));
   const asked = all.filter((each) =>
-    (!quick || each.quick) && !(software && each.gpu) &&
+    (!quick || each.quick) && (software === undefined || each.only !== (software ? "gpu" : "cpu")) &&
     (has("networks") === has("ops") || has("networks") === NETWORKS.includes(each.op)) &&
     among(givenOps, each.op, ...each.words) && among(givenSizes, ...each.words) && among(givenDTypes, each.dtype)
   );

@@ -80,17 +80,19 @@ function expectedRows(shape: Shape): Sample {
   return { places: Uint32Array.from(places), values: Float32Array.from(values) };
 }
 
-function attentionCase(shape: Shape): Case {
+/** @param dtype f16 lets queries, keys and values be rounded to halves, as models with such weights do; sums are f32. */
+function attentionCase(shape: Shape, dtype: "f32" | "f16"): Case {
   const { what, heads, headWidth, queries, keys, words, peers, quick } = shape;
   const C = heads * headWidth;
   return {
     op: "attention",
     shape: `${what} ${heads}x${queries}x${keys}x${headWidth}`,
-    dtype: "f32",
+    dtype,
     words,
+    only: dtype === "f16" ? "gpu" : undefined, // a CPU does the same
     flops: 4 * queries * keys * C,
     bytes: 4 * C * 2 * (queries + keys),
-    tolerance: 1e-5,
+    tolerance: dtype === "f32" ? 1e-5 : 5e-3,
     quick,
     large: queries * keys * C > 1e10,
     open(device) {
@@ -108,6 +110,7 @@ function attentionCase(shape: Shape): Case {
         record: (rec) =>
           attention(rec, Q, K, V, {
             ...{ batch: 1, heads, headWidth, queries, keys, scale: headWidth ** -0.5 },
+            halves: dtype === "f16",
             mask: M,
             relativeBias: B,
           }),
@@ -128,4 +131,7 @@ function attentionCase(shape: Shape): Case {
 }
 
 /** All of them. */
-export const attentionCases: readonly Case[] = SHAPES.map(attentionCase);
+export const attentionCases: readonly Case[] = SHAPES.flatMap((shape) => [
+  attentionCase(shape, "f32"),
+  attentionCase(shape, "f16"),
+]);

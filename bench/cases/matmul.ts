@@ -49,7 +49,7 @@ function matmulCase({ what, M, K, N, words, peers, quick }: Shape, dtype: Weight
     flops: 2 * M * K * N,
     bytes: 4 * M * (K + N) + weightBytes(K, N, dtype),
     tolerance,
-    quick,
+    quick: quick && isFloatDType(dtype),
     large: M * K * N > 6e9,
     async open(device) {
       const parameters = new ParameterSet(device, "bench", dtype, "");

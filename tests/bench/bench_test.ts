@@ -26,7 +26,10 @@ Deno.test("select() narrows by words of different kinds and widens by words of o
     select(ALL_CASES, ["1024", "f16"]).cases.every(({ dtype, words }) => dtype === "f16" && words.includes("1024")),
   );
   assert.equal(select(ALL_CASES, []).cases.length, ALL_CASES.length);
-  assert.ok(select(ALL_CASES, [], { quick: true }).cases.length < 10);
+  for (const software of [true, false]) {
+    const { cases } = select(ALL_CASES, [], { quick: true, software });
+    assert.ok(cases.length < 10 && cases.every(({ only }) => only !== (software ? "gpu" : "cpu")));
+  }
 });
 
 Deno.test("select() spares a CPU the largest cases unless their size is named", () => {

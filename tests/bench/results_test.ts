@@ -55,6 +55,21 @@ Deno.test("performanceSection() tells the newest day of each device, GPUs first,
   assert.ok(!section.includes("| old"));
 });
 
+Deno.test("performanceSection() tells the runs of one backend as one", () => {
+  const [one, two] = ["Σ XL/2 256 tokens", "Σ XL/2 1024 tokens"].map((shape) =>
+    report("2026-11-27", "X", [row("matrix", "chosen", 2, { shape })], [shape])
+  );
+  two.ceilings = { f32: 3e12, f16: 5e12, copy: 5e11, roundTripMs: 0 };
+  one.host.dispatchUs = 7;
+  const section = performanceSection(new Map([["2026-11-27-x.json", { reports: [one, two] }]]));
+  assert.equal(section.match(/\*\*X\*\*/g)?.length, 1);
+  assert.match(
+    section.replaceAll("\n", " "),
+    /3\.0 TFLOP\/s in f32, 5\.0 TFLOP\/s in f16, a copy 1\.0 TB\/s\. The host spends 7\.0 us/,
+  );
+  assert.match(section, /256 tokens[^]*1024 tokens/);
+});
+
 Deno.test("performanceSection() leaves out what was wrong and what nobody else was measured at", () => {
   const rows = [row("broken", "chosen", 1, { ok: false }), row("alone", "chosen", 1, { op: "matmul" })];
   const section = performanceSection(new Map([["2026-11-27-x.json", { reports: [report("2026-11-27", "X", rows)] }]]));

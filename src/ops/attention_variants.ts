@@ -105,6 +105,7 @@ function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<Devi
   const others = SUBGROUPS * rows * 4 + block * 4 + 4;
   const turns = Math.ceil(block * depth / 8 / (SUBGROUPS * SUBGROUP_SIZE));
   return [8, 16].includes(MATRIX_N) && MATRIX_K % 8 === 0 && [MATRIX_K, 2 * MATRIX_K].includes(block) && turns <= 5 &&
+    depth < 2 * headWidth && // else heads would be mostly padding
     depth % MATRIX_N === 0 && depth % MATRIX_K === 0 && depth <= 9 * Math.min(MATRIX_N, MATRIX_K) &&
     rows <= 2 * SUBGROUP_SIZE && SUBGROUPS * SUBGROUP_SIZE <= limits.maxComputeInvocationsPerWorkgroup &&
     bytes + others <= limits.maxComputeWorkgroupStorageSize;
@@ -120,8 +121,7 @@ export function attentionVariant(device: Device, headWidth: number, halves = fal
   if (device.software) {
     return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention() : portableAttention(headWidth);
   }
-  // Narrow heads would be mostly padding.
-  const shape = halves && headWidth >= 32 ? matrixShape(device) : undefined;
+  const shape = halves ? matrixShape(device) : undefined;
   if (shape && matrixFits(headWidth, shape, device.limits)) return matrixAttention(headWidth, SUBGROUPS, shape);
   const tile = TILES.find((tile) => headWidth <= 128 && tileFits(tile, headWidth, device.limits));
   return tile ? tileAttention(headWidth, tile) : portableAttention(headWidth);

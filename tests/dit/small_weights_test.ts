@@ -70,9 +70,9 @@ Deno.test("PixArtTransformer2DModel keeps the blocks of files that convert wrote
     for (const on of [device, plainDevice]) {
       using stored = await open(file, undefined, on);
       assert.equal(stored.dtype, dtype);
-      // Blocks are kept exactly; what is not in the network's blocks is rounded to halves.
+      // Blocks are kept exactly; what is not in the network's blocks is rounded to halves, and on a GPU activations are.
       const error = relativeL2(await run(stored), expected);
-      assert.ok(error < 5e-4, `${file}: ${error}`);
+      assert.ok(error < (on.software ? 5e-4 : 3e-3), `${file}: ${error}`);
     }
   }
 });

@@ -81,9 +81,9 @@ Deno.test("T5EncoderModel keeps GGUF's blocks of every kind as they are stored, 
       const perElement = (stored.bytes - 4 * WIDTH * (2 * BLOCKS + 1)) * 8 / MATRIX_ELEMENTS;
       assert.ok(Math.abs(perElement - bits) < 0.1, `${kind}: ${perElement} bits for ${bits}`);
       const error = relativeL2(stored.numbers, exact);
-      // Scales of scales are rounded to halves, and for tensor cores activations are.
-      const rounded = BLOCK_OF[kind].elements > 32 || (!on.software && on.subgroupMatrixConfigs.length > 0);
-      assert.ok(error < (rounded ? 2e-3 : 2e-5), `${kind}: ${error}`);
+      // Scales of scales are rounded to halves, and on a GPU activations are.
+      const most = !on.software ? 1e-2 : BLOCK_OF[kind].elements > 32 ? 2e-3 : 2e-5;
+      assert.ok(error < most, `${kind}: ${error}`);
     }
   }
 });
@@ -96,7 +96,7 @@ Deno.test("T5EncoderModel keeps queries, keys and values of several kinds side b
   });
   const [{ numbers: exact }, { numbers: stored }] = [await encode(device, source, "f32"), await encode(device, source)];
   const error = relativeL2(stored, exact);
-  assert.ok(error > 1e-6 && error < 2e-3, `${error}`);
+  assert.ok(error > 1e-6 && error < (device.software ? 2e-3 : 1e-2), `${error}`);
 });
 
 Deno.test("T5EncoderModel makes blocks of 8 and 4 bits while loading, of floats and of other blocks", async () => {

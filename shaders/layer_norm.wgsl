@@ -1,7 +1,7 @@
 // layer_norm: y = normalize(x) * (one + scale) + shift over the last axis, ROWS rows of one sample a workgroup.
 //   x [B, N, C]   scale, shift: a row of C for each sample, inside larger tables   ->   y [B, N, C]
 // `one` is 1 for a modulation and 0 for a learned weight. Two passes for mean and variance, sums in f32.
-// Bound by memory: reads x three times (the later ones from cache), writes y once.
+// Bound by memory: reads x three times (the later ones from cache), writes y once. What y is: result_lanes.wgsl, result_halves.wgsl.
 
 struct Params {
   samples: u32, // B
@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<Lanes>;
 @group(0) @binding(1) var<storage, read> scale: array<Lanes>;
 @group(0) @binding(2) var<storage, read> shift: array<Lanes>;
-@group(0) @binding(3) var<storage, read_write> y: array<Lanes>;
+@group(0) @binding(3) var<storage, read_write> y: array<Result>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size(WORKERS)
@@ -63,7 +63,7 @@ fn main(
     }
     for (var r = 0u; r < ROWS; r++) {
       if (first + r < p.rows) {
-        y[start[r] + i] = (x[start[r] + i] - mean[r]) * rstd[r] * factor + term;
+        y[start[r] + i] = result((x[start[r] + i] - mean[r]) * rstd[r] * factor + term);
       }
     }
   }

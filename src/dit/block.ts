@@ -1,5 +1,6 @@
 // One transformer block of PixArt: adaLN-single, self-attention, cross-attention to the caption, feed-forward.
 
+import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { CrossAttention, SelfAttention } from "../layers/attention.ts";
@@ -24,6 +25,8 @@ export interface BlockCaption {
 export class TransformerBlock {
   readonly #table: Vector;
   readonly #selfAttention: (rec: Recorder, parts: readonly AttentionPart[], grid: Grid, perturbed: number) => void;
+  /** Whether the self-attention takes so many tokens as halves. */
+  readonly #attendsHalves: (device: Device, rows: number) => boolean;
   readonly #crossAttention: CrossAttention;
   readonly #feedForward: FeedForward;
 
@@ -46,9 +49,11 @@ export class TransformerBlock {
     if (qkNorm || compression) {
       const attention = new CompressedSelfAttention(parameters, `${name}.attn1`, { ...shape, qkNorm, compression });
       this.#selfAttention = (rec, parts, grid, perturbed) => attention.forward(rec, parts, grid, perturbed);
+      this.#attendsHalves = () => false;
     } else {
       const attention = new SelfAttention(parameters, `${name}.attn1`, shape);
       this.#selfAttention = (rec, parts, _grid, perturbed) => attention.forwardParts(rec, parts, perturbed);
+      this.#attendsHalves = (device, rows) => attention.takesHalves(device, rows);
     }
     this.#crossAttention = new CrossAttention(parameters, `${name}.attn2`, shape, width);
     this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
@@ -83,13 +88,15 @@ export class TransformerBlock {
     const eps = this.config.normEps;
     const modulated = tokens.map((part) => ({ ...part, rows: modulationOf(part, rows) }));
     const attending = modulated.map(({ x, sample, rows: [shift, scale, gate] }) => {
-      return { sample, x: () => layerNorm(rec, x, { eps, shift, scale }), out: { addTo: x, gate } };
+      const halves = this.#attendsHalves(rec.device, x.dim(0) * x.dim(1));
+      return { sample, x: () => layerNorm(rec, x, { eps, shift, scale, halves }), out: { addTo: x, gate } };
     });
     this.#selfAttention(rec, attending, grid, perturbed);
     for (const { x, sample, rows: [, , , shift, scale, gate] } of modulated) {
       using _scope = rec.scope();
       this.#crossAttention.forward(rec, x, caption.keysValues, caption.mask, { addTo: x }, sample); // no norm, no gate
-      const m = layerNorm(rec, x, { eps, shift, scale });
+      const halves = this.#feedForward.takesHalves(rec.device, x.dim(0) * x.dim(1));
+      const m = layerNorm(rec, x, { eps, shift, scale, halves });
       this.#feedForward.forward(rec, m, { addTo: x, gate });
     }
   }

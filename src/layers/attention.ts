@@ -1,8 +1,10 @@
 // Multi-head attention: queries, keys and values by one product, softmax(q k^T) v, and the way out.
 
+import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attention, attentionOver, type Heads } from "../ops/attention.ts";
+import { attentionTakesHalves } from "../ops/attention_variants.ts";
 import { attendParts, type AttentionPart } from "./attention_parts.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 import type { ParameterSet } from "./parameters.ts";
@@ -85,8 +87,12 @@ export class SelfAttention {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, tokens] = x.shape;
       const inner = heads * headWidth;
-      const { q, k, v } = this.#project(rec, x);
-      const options = { heads, headWidth, queries: tokens, keys: tokens, scale, halves: this.#halves, ...bias };
+      const extents = { heads, headWidth, queries: tokens, keys: tokens, scale, halves: this.#halves };
+      // Perturbed samples keep their values as floats.
+      const plain = perturbed === 0;
+      const { q, k, v } = this.#project(rec, x, plain && attentionTakesHalves(rec.device, extents));
+      const toHalves = plain && this.#out.takesHalves(rec.device, batch * tokens, out);
+      const options = { ...extents, ...bias, toHalves };
       const mixed = perturbedAttention(
         rec,
         v,
@@ -97,10 +103,15 @@ export class SelfAttention {
     });
   }
 
+  /** Whether `forward` and `forwardParts` take x as halves for so many rows. */
+  takesHalves(device: Device, rows: number): boolean {
+    return this.#qkv.every((linear) => linear.takesHalves(device, rows));
+  }
+
   /** Queries, keys and values of tokens. */
-  #project(rec: Recorder, x: Tensor): { q: Heads; k: Heads; v: Heads } {
+  #project(rec: Recorder, x: Tensor, halves = false): { q: Heads; k: Heads; v: Heads } {
     const inner = this.shape.heads * this.shape.headWidth;
-    const made = this.#qkv.map((linear) => linear.forward(rec, x));
+    const made = this.#qkv.map((linear) => linear.forward(rec, x, { halves }));
     const [q, k, v] = made.length === 3
       ? made.map((tensor) => ({ tensor, stride: inner, offset: 0 }))
       : [0, 1, 2].map((part) => ({ tensor: made[0], stride: 3 * inner, offset: part * inner }));
@@ -167,9 +178,11 @@ export class CrossAttention {
     this.#halves = parameters.dtype !== "f32";
   }
 
-  /** Keys and values of a context: [B, L, contextWidth] -> [B, L, 2 H D]. */
+  /** Keys and values of a context: [B, L, contextWidth] -> [B, L, 2 H D], halves where attention takes them. */
   keysValues(rec: Recorder, context: Tensor): Tensor {
-    return this.#keyValue.forward(rec, context);
+    const { headWidth } = this.shape;
+    const halves = attentionTakesHalves(rec.device, { headWidth, halves: this.#halves });
+    return this.#keyValue.forward(rec, context, { halves });
   }
 
   /**
@@ -191,11 +204,13 @@ export class CrossAttention {
       const { heads, headWidth, scale = headWidth ** -0.5 } = this.shape;
       const [batch, queries] = x.shape;
       const inner = heads * headWidth, keys = keysValues.dim(1);
-      const q = { tensor: this.#query.forward(rec, x), stride: inner, offset: 0 };
+      const extents = { batch, heads, headWidth, queries, keys, scale, halves: this.#halves };
+      const halves = attentionTakesHalves(rec.device, extents);
+      const q = { tensor: this.#query.forward(rec, x, { halves }), stride: inner, offset: 0 };
       const k = { tensor: keysValues, stride: 2 * inner, offset: sample * keys * 2 * inner };
       const v = { ...k, offset: k.offset + inner };
-      const added = { mask, firstMasked: sample };
-      const options = { batch, heads, headWidth, queries, keys, scale, halves: this.#halves, ...added };
+      const toHalves = this.#out.takesHalves(rec.device, batch * queries, out);
+      const options = { ...extents, mask, firstMasked: sample, toHalves };
       return this.#out.forward(rec, attention(rec, q, k, v, options), out);
     });
   }

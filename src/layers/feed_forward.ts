@@ -1,5 +1,6 @@
 // The feed-forward networks: GELU between two linear layers, and T5's form with a gate.
 
+import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
@@ -20,6 +21,11 @@ export class FeedForward {
   ) {
     this.#expand = new Linear(parameters, names[0], width, innerWidth);
     this.#contract = new Linear(parameters, names[1], innerWidth, outWidth);
+  }
+
+  /** Whether `forward` takes x as halves for so many rows. */
+  takesHalves(device: Device, rows: number): boolean {
+    return this.#expand.takesHalves(device, rows);
   }
 
   /** [.., C] -> [.., outWidth]; `out` is what is fused behind the second layer. */

@@ -33,9 +33,10 @@ export interface ReductionKernels {
 
 /** Makes the variants of a kernel that works in `Lanes` and calls `workgroup_sum`. */
 export function forReduction(kernel: KernelSource): ReductionKernels {
+  const shared = kernel.shared ?? [];
   return {
-    portable: forLanes({ ...kernel, shared: [workgroupSum] }),
-    subgroup: forLanes({ ...kernel, shared: [subgroupSum], features: ["subgroups"] }),
+    portable: forLanes({ ...kernel, shared: [...shared, workgroupSum] }),
+    subgroup: forLanes({ ...kernel, shared: [...shared, subgroupSum], features: ["subgroups"] }),
   };
 }
 

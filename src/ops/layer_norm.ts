@@ -1,13 +1,16 @@
 // layerNorm: normalisation over the last axis, followed by a modulation of each sample (adaLN) or by learned weights.
 
 import source from "../../shaders/layer_norm.wgsl" with { type: "text" };
+import resultHalves from "../../shaders/result_halves.wgsl" with { type: "text" };
+import resultLanes from "../../shaders/result_lanes.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { forReduction, lanesOf, reductionFor } from "./lane_kernels.ts";
 import { rowRuns } from "./row_runs.ts";
 
-const KERNELS = forReduction({ name: "layer_norm", source });
+const KERNELS = forReduction({ name: "layer_norm", source, shared: [resultLanes] });
+const TO_HALVES = forReduction({ name: "layer_norm", source, shared: [resultHalves] });
 
 /** One row of C floats for each sample, inside a larger table. */
 export interface TableRows {
@@ -29,6 +32,8 @@ export interface LayerNormOptions {
   weight?: Tensor;
   /** [C]; added at the end. Not together with `shift`. */
   bias?: Tensor;
+  /** Whether the result may be halves, for a matmul that takes such; it is where rows are fours and one binding holds all. */
+  halves?: boolean;
   /** Runs the kernel that needs no features; for comparison. */
   portable?: boolean;
 }
@@ -48,7 +53,7 @@ function checkRows(x: Tensor, what: string, rows: TableRows, samples: number, co
  * Normalises every row of C to mean 0 and variance 1, then scales and shifts it.
  *
  * @param x [B, N, C] f32.
- * @returns [B, N, C] f32 in the recorder's scope.
+ * @returns [B, N, C] f32 in the recorder's scope; f16 where `halves` allows it.
  * @throws {ShapeError} when a table, a weight or a bias does not hold a row for each sample.
  */
 export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): Tensor {
@@ -67,11 +72,13 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
   if (shift) checkRows(x, "shift", shift, samples, columns);
 
   const { device } = rec;
-  const { kernels, workers, rows: rowsPerGroup } = reductionFor(device, KERNELS, options.portable);
+  const isWhole = rowRuns(device, samples * rows, [columns]).length === 1;
   const lanes = lanesOf(columns, ...[scale, shift].flatMap((table) => table ? [table.stride, table.offset] : []));
+  const halves = options.halves && isWhole && lanes === 4;
+  const { kernels, workers, rows: rowsPerGroup } = reductionFor(device, halves ? TO_HALVES : KERNELS, options.portable);
   const constants = { WORKERS: workers, ROWS: rowsPerGroup, HAS_SCALE: !!scale, HAS_SHIFT: !!shift };
   const kernel = device.kernel(kernels[lanes], constants);
-  const y = rec.tensor(x.shape);
+  const y = rec.tensor(x.shape, halves ? "f16" : "f32");
   const normalize = (x: Tensor, y: Tensor, samples: number, rows: number, firstSample: number) => {
     const groupsPerSample = Math.ceil(rows / rowsPerGroup);
     const start = (table: TableRows | undefined) => table ? table.offset + firstSample * table.stride : 0;
@@ -92,7 +99,7 @@ export function layerNorm(rec: Recorder, x: Tensor, options: LayerNormOptions): 
       groups: linearGroups(samples * groupsPerSample),
     });
   };
-  if (rowRuns(device, samples * rows, [columns]).length === 1) normalize(x, y, samples, rows, 0);
+  if (isWhole) normalize(x, y, samples, rows, 0);
   else {
     for (let sample = 0; sample < samples; sample++) {
       for (const { first, count } of rowRuns(device, rows, [columns])) {

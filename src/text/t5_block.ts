@@ -23,7 +23,7 @@ export class T5Block {
     this.#attention = new SelfAttention(
       parameters,
       `${name}.layer.0.SelfAttention`,
-      { width: dModel, heads: numHeads, headWidth: dKv, bias: false, scale: 1 }, // T5 does not scale its scores
+      { width: dModel, heads: numHeads, headWidth: dKv, bias: false, precise: true, scale: 1 }, // T5 does not scale its scores
       { query: "q", key: "k", value: "v", out: "o" },
     );
     this.#feedForwardNorm = new RmsNorm(parameters, `${name}.layer.1.layer_norm`, dModel, layerNormEpsilon);

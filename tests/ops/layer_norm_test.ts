@@ -45,6 +45,19 @@ Deno.test("layerNorm() modulates each sample by rows of a table", async () => {
   }
 });
 
+Deno.test("layerNorm() makes halves of rows in fours, and else what it always makes", async () => {
+  for (const shape of SHAPES) {
+    const x = numbers(shape[0] * shape[1] * shape[2], 1);
+    const expected = reference(x, shape, 1e-6, () => 1, () => 0);
+    const results = await runBoth((rec) => {
+      const y = layerNorm(rec, rec.upload(x, shape), { eps: 1e-6, halves: true });
+      assert.equal(y.dtype, shape[2] % 4 === 0 ? "f16" : "f32");
+      return y;
+    });
+    for (const actual of results) assertClose(actual, expected, 2 ** -11, `[${shape}]`);
+  }
+});
+
 Deno.test("layerNorm() applies learned weights, a bias alone, or nothing", async () => {
   for (const shape of SHAPES) {
     const columns = shape[2];

@@ -14,34 +14,42 @@ struct Cells { k: vec4<u32>, v: vec4<u32> }
 
 struct Fetched { cells0: Cells, cells1: Cells, cells2: Cells, cells3: Cells, cells4: Cells }
 
-fn fetch_cells(block_at: u32, cell: u32) -> Cells {
-  let at = block_at + min(cell, CELLS - 1u);
-  return Cells(k[at], v[at]);
+// Where a head begins, and which lane fetches.
+struct Place { k: u32, v: u32, index: u32 }
+
+// Keys behind the last are the last again: they weigh nothing.
+fn fetch_cells(place: Place, first_key: u32, turn: u32) -> Cells {
+  let cell = min(place.index + turn * THREADS, CELLS - 1u);
+  let key = min(first_key + cell / ROW8, p.keys - 1u);
+  let d8 = min(cell % ROW8, p.depth8 - 1u);
+  return Cells(k[place.k + key * p.k_stride + d8], v[place.v + key * p.v_stride + d8]);
 }
 
-fn fetch_block(block_at: u32, index: u32) -> Fetched {
-  var fetched: Fetched;
-  fetched.cells0 = fetch_cells(block_at, index);
+fn fetch_block(place: Place, first_key: u32) -> Fetched {
+  var fetched = Fetched();
+  fetched.cells0 = fetch_cells(place, first_key, 0u);
   if (TURNS > 1u) {
-    fetched.cells1 = fetch_cells(block_at, index + THREADS);
+    fetched.cells1 = fetch_cells(place, first_key, 1u);
   }
   if (TURNS > 2u) {
-    fetched.cells2 = fetch_cells(block_at, index + 2u * THREADS);
+    fetched.cells2 = fetch_cells(place, first_key, 2u);
   }
   if (TURNS > 3u) {
-    fetched.cells3 = fetch_cells(block_at, index + 3u * THREADS);
+    fetched.cells3 = fetch_cells(place, first_key, 3u);
   }
   if (TURNS > 4u) {
-    fetched.cells4 = fetch_cells(block_at, index + 4u * THREADS);
+    fetched.cells4 = fetch_cells(place, first_key, 4u);
   }
   return fetched;
 }
 
+// Behind the head lie zeros.
 fn keep_cells(cells: Cells, cell: u32) {
   if (CELLS % THREADS == 0u || cell < CELLS) {
     let to = cell / ROW8 * STAGED_STRIDE + cell % ROW8;
-    staged_k[to] = cells.k;
-    staged_v[to] = cells.v;
+    let known = cell % ROW8 < p.depth8;
+    staged_k[to] = select(vec4<u32>(), cells.k, known);
+    staged_v[to] = select(vec4<u32>(), cells.v, known);
   }
 }
 
@@ -62,11 +70,11 @@ fn keep_block(fetched: Fetched, index: u32) {
 }
 
 // Depth down, keys across.
-fn load_keys(block_at: u32, key: u32, d8: u32) -> Right {
+fn load_keys(key: u32, d8: u32) -> Right {
   return subgroupMatrixLoad<Right, col_major>(&staged_k, key * STAGED_STRIDE + d8, STAGED_STRIDE);
 }
 
 // Keys down, depth across.
-fn load_values(block_at: u32, key: u32, d8: u32) -> Right {
+fn load_values(key: u32, d8: u32) -> Right {
   return subgroupMatrixLoad<Right, row_major>(&staged_v, key * STAGED_STRIDE + d8, STAGED_STRIDE);
 }

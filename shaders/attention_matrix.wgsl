@@ -1,5 +1,5 @@
 // attention: y = softmax(q k' + bias + mask) v on tensor cores: subgroup matrices of halves with sums in f32.
-//   q [B H, Np, DEPTH], scaled   k, v [B H, Nkp, DEPTH], halves padded with zeros by attention_pack.wgsl   ->   y [B, N, H, D]
+//   q [B, N, H, D]   k, v [B, Nk, H, D] halves, D at most DEPTH   ->   y [B, N, H, D]
 // 4 B H N Nk D FLOP. A subgroup owns two fragments of queries, an upper and a lower one, and takes keys in blocks of two fragments,
 // which the workgroup shares. Scores pass through workgroup memory, where a lane owns a row of them, become weights 2^(score -
 // highest) in halves and come back as fragments: scores are in units of log 2. Sums of values, which no lane can reach inside their
@@ -42,10 +42,11 @@ var<workgroup> scratch: array<array<vec4<u32>, ROWS * STRIDE>, SUBGROUPS>;
 var<workgroup> factors: array<f32, SUBGROUPS * ROWS>; // of the sums of each query
 var<workgroup> risen: u32; // whether scores rose too far above `highest` of some query
 
+// A step of the queries. What lies behind the head meets zeros of the keys; what lies behind the last query is not stored.
 fn load_factor(at: u32) -> Factor {
   return Factor(
-    subgroupMatrixLoad<Left, row_major>(&q, at, ROW8),
-    subgroupMatrixLoad<Left, row_major>(&q, at + MATRIX_M * ROW8, ROW8),
+    subgroupMatrixLoad<Left, row_major>(&q, at, p.q_stride),
+    subgroupMatrixLoad<Left, row_major>(&q, at + MATRIX_M * p.q_stride, p.q_stride),
   );
 }
 
@@ -58,9 +59,9 @@ fn load_weights(subgroup: u32, at: u32) -> Factor {
 }
 
 // Adds a step over the head to the scores.
-fn add_step(tile: Tile, query: Factor, block_at: u32, d8: u32) -> Tile {
-  let keys0 = load_keys(block_at, 0u, d8);
-  let keys1 = load_keys(block_at, MATRIX_N, d8);
+fn add_step(tile: Tile, query: Factor, d8: u32) -> Tile {
+  let keys0 = load_keys(0u, d8);
+  let keys1 = load_keys(MATRIX_N, d8);
   return Tile(
     subgroupMatrixMultiplyAccumulate(query.upper, keys0, tile.upper0),
     subgroupMatrixMultiplyAccumulate(query.upper, keys1, tile.upper1),
@@ -70,8 +71,8 @@ fn add_step(tile: Tile, query: Factor, block_at: u32, d8: u32) -> Tile {
 }
 
 // Adds the values of a block to the sums of a fragment of columns.
-fn add_values(sum: Sum, weights0: Factor, weights1: Factor, block_at: u32, d8: u32) -> Sum {
-  let values0 = load_values(block_at, 0u, d8);
+fn add_values(sum: Sum, weights0: Factor, weights1: Factor, d8: u32) -> Sum {
+  let values0 = load_values(0u, d8);
   let first = Sum(
     subgroupMatrixMultiplyAccumulate(weights0.upper, values0, sum.upper),
     subgroupMatrixMultiplyAccumulate(weights0.lower, values0, sum.lower),
@@ -79,7 +80,7 @@ fn add_values(sum: Sum, weights0: Factor, weights1: Factor, block_at: u32, d8: u
   if (BLOCK == MATRIX_K) {
     return first;
   }
-  let values1 = load_values(block_at, BLOCK - MATRIX_K, d8);
+  let values1 = load_values(BLOCK - MATRIX_K, d8);
   return Sum(
     subgroupMatrixMultiplyAccumulate(weights1.upper, values1, first.upper),
     subgroupMatrixMultiplyAccumulate(weights1.lower, values1, first.lower),
@@ -119,7 +120,7 @@ fn store_column(sum: Sum, subgroup: u32, lane: u32, sample: u32, first_query: u3
     let d = column * MATRIX_N / 4u + i % (MATRIX_N / 4u);
     if (query < p.queries && d < p.quads) {
       let found = bitcast<vec4<f32>>(scratch[subgroup][r * STRIDE + i % (MATRIX_N / 4u)]);
-      y[((sample * p.queries + query) * p.heads + head) * p.quads + d] = found * factors[subgroup * ROWS + r];
+      y[((sample * p.queries + query) * p.heads + head) * p.quads + d] = stored4(found * factors[subgroup * ROWS + r]);
     }
   }
 }
@@ -131,8 +132,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.y % p.heads;
   let sample = group.y / p.heads;
   let first_query = (group.x * SUBGROUPS + subgroup) * ROWS;
-  let q_at = (group.y * p.padded_queries + first_query) * ROW8;
-  let kv_at = group.y * p.padded_keys * ROW8;
+  let q_at = p.q_offset + sample * p.q_sample + head * p.q_head + first_query * p.q_stride;
+  let place = Place(
+    p.k_offset + sample * p.k_sample + head * p.k_head,
+    p.v_offset + sample * p.v_sample + head * p.v_head,
+    index,
+  );
   // The rows that a lane owns; lanes beyond the rows do the last one's work again.
   let own0 = min(lane, ROWS - 1u);
   let own1 = min(lane + SUBGROUP_SIZE, ROWS - 1u);
@@ -181,39 +186,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum8 = Sum(Result(), Result());
   var row0: Row;
   var row1: Row;
-  var next = fetch_block(kv_at, index);
+  var next = fetch_block(place, 0u);
   for (var first_key = 0u; first_key < p.keys; first_key += BLOCK) {
-    let block_at = kv_at + first_key * ROW8;
     workgroupBarrier(); // the block before is done with
     keep_block(next, index);
     keep_mask(sample, first_key, index);
     workgroupBarrier();
-    next = fetch_block(kv_at + min(first_key + BLOCK, p.padded_keys - BLOCK) * ROW8, index);
+    next = fetch_block(place, first_key + BLOCK);
     var tile = Tile(Result(), Result(), Result(), Result());
-    tile = add_step(tile, query0, block_at, 0u);
+    tile = add_step(tile, query0, 0u);
     if (STEPS > 1u) {
-      tile = add_step(tile, query1, block_at, STEP8);
+      tile = add_step(tile, query1, STEP8);
     }
     if (STEPS > 2u) {
-      tile = add_step(tile, query2, block_at, 2u * STEP8);
+      tile = add_step(tile, query2, 2u * STEP8);
     }
     if (STEPS > 3u) {
-      tile = add_step(tile, query3, block_at, 3u * STEP8);
+      tile = add_step(tile, query3, 3u * STEP8);
     }
     if (STEPS > 4u) {
-      tile = add_step(tile, query4, block_at, 4u * STEP8);
+      tile = add_step(tile, query4, 4u * STEP8);
     }
     if (STEPS > 5u) {
-      tile = add_step(tile, query5, block_at, 5u * STEP8);
+      tile = add_step(tile, query5, 5u * STEP8);
     }
     if (STEPS > 6u) {
-      tile = add_step(tile, query6, block_at, 6u * STEP8);
+      tile = add_step(tile, query6, 6u * STEP8);
     }
     if (STEPS > 7u) {
-      tile = add_step(tile, query7, block_at, 7u * STEP8);
+      tile = add_step(tile, query7, 7u * STEP8);
     }
     if (STEPS > 8u) {
-      tile = add_step(tile, query8, block_at, 8u * STEP8);
+      tile = add_step(tile, query8, 8u * STEP8);
     }
     store_sum(Sum(tile.upper0, tile.lower0), subgroup, 0u);
     store_sum(Sum(tile.upper1, tile.lower1), subgroup, MATRIX_N / 4u);
@@ -269,30 +273,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     let weights0 = load_weights(subgroup, 0u);
     let weights1 = load_weights(subgroup, (BLOCK - MATRIX_K) / 8u);
-    sum0 = add_values(sum0, weights0, weights1, block_at, 0u);
+    sum0 = add_values(sum0, weights0, weights1, 0u);
     if (COLUMNS > 1u) {
-      sum1 = add_values(sum1, weights0, weights1, block_at, COLUMN8);
+      sum1 = add_values(sum1, weights0, weights1, COLUMN8);
     }
     if (COLUMNS > 2u) {
-      sum2 = add_values(sum2, weights0, weights1, block_at, 2u * COLUMN8);
+      sum2 = add_values(sum2, weights0, weights1, 2u * COLUMN8);
     }
     if (COLUMNS > 3u) {
-      sum3 = add_values(sum3, weights0, weights1, block_at, 3u * COLUMN8);
+      sum3 = add_values(sum3, weights0, weights1, 3u * COLUMN8);
     }
     if (COLUMNS > 4u) {
-      sum4 = add_values(sum4, weights0, weights1, block_at, 4u * COLUMN8);
+      sum4 = add_values(sum4, weights0, weights1, 4u * COLUMN8);
     }
     if (COLUMNS > 5u) {
-      sum5 = add_values(sum5, weights0, weights1, block_at, 5u * COLUMN8);
+      sum5 = add_values(sum5, weights0, weights1, 5u * COLUMN8);
     }
     if (COLUMNS > 6u) {
-      sum6 = add_values(sum6, weights0, weights1, block_at, 6u * COLUMN8);
+      sum6 = add_values(sum6, weights0, weights1, 6u * COLUMN8);
     }
     if (COLUMNS > 7u) {
-      sum7 = add_values(sum7, weights0, weights1, block_at, 7u * COLUMN8);
+      sum7 = add_values(sum7, weights0, weights1, 7u * COLUMN8);
     }
     if (COLUMNS > 8u) {
-      sum8 = add_values(sum8, weights0, weights1, block_at, 8u * COLUMN8);
+      sum8 = add_values(sum8, weights0, weights1, 8u * COLUMN8);
     }
   }
 

@@ -1,4 +1,4 @@
-// attention_pack: heads within rows of floats become rows of halves, a head at a time, scaled, with zeros behind.
+// attention_pack: heads within rows of floats become rows of halves, a head at a time, with zeros behind.
 //   x: head h of token t of sample b starts at offset + (b T + t) stride + h D, in quads   ->   y [B, H, padded, depth] halves
 // Beyond the largest half a number becomes it. Bound by memory: reads x, writes half as much. A lane makes 8 halves.
 
@@ -11,7 +11,6 @@ struct Params {
   stride: u32,
   offset: u32,
   count: u32, // of lanes with work
-  scale: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -19,7 +18,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> p: Params;
 
 fn quad(start: u32, d: u32, known: bool) -> vec2<u32> {
-  let value = x[select(0u, start + d, known && d < p.quads)] * p.scale;
+  let value = x[select(0u, start + d, known && d < p.quads)];
   let half = clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0));
   return select(vec2<u32>(), vec2<u32>(pack2x16float(half.xy), pack2x16float(half.zw)), known && d < p.quads);
 }

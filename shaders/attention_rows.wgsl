@@ -38,7 +38,7 @@ fn inside(key: u32) -> vec4<bool> {
 
 // Scores of 4 keys with all that is added to them.
 fn score_quad(subgroup: u32, row: u32, quad: u32, query: u32, head: u32, first_key: u32) -> vec4<f32> {
-  var value = bitcast<vec4<f32>>(scratch[subgroup][row * STRIDE + quad]);
+  var value = bitcast<vec4<f32>>(scratch[subgroup][row * STRIDE + quad]) * p.scale;
   if (HAS_MASK) {
     value += masks[quad];
   }

@@ -3,17 +3,18 @@
 
 import mergeSource from "../../shaders/attention_merge.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
+import type { Device } from "../gpu/device.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { attendPacked } from "./attention_packed.ts";
+import { attendHalves } from "./attention_packed.ts";
 import { attentionByRows } from "./attention_rows.ts";
-import { type AttentionVariant, attentionVariant, prefersRows } from "./attention_variants.ts";
+import { attentionTakesHalves, type AttentionVariant, attentionVariant, prefersRows } from "./attention_variants.ts";
 
 const MERGE = { name: "attention_merge", source: mergeSource };
 
 /** Heads within rows of a matrix: head h of token t of sample b starts at `offset + (b * tokens + t) * stride + h * D`. */
 export interface Heads {
-  /** f32; rows may hold more than these heads, such as q, k and v side by side. */
+  /** f32, or f16 where `attentionTakesHalves`; rows may hold more than these heads, such as q, k and v side by side. */
   tensor: Tensor;
   /** Floats from one token to the next. */
   stride: number;
@@ -43,6 +44,8 @@ export interface AttentionOptions {
   relativeBias?: Tensor;
   /** Whether q, k, v and the weights may be rounded to halves where that is faster; sums are f32 all the same. */
   halves?: boolean;
+  /** Whether the result may be halves, which it is where the kernel can; for what a matmul reads next. */
+  toHalves?: boolean;
   /** A kernel other than the fastest for this device. */
   variant?: AttentionVariant;
 }
@@ -64,20 +67,23 @@ const WITH = { mask: 1, bias: 2 };
  * @param q The queries' heads, [B, N, H, D] in rows of any stride.
  * @param k The keys' heads, [B, Nk, H, D].
  * @param v The values' heads, [B, Nk, H, D].
- * @returns [B, N, H * D] f32 in the recorder's scope.
- * @throws {ShapeError} when a tensor is too small for its extents, or not on whole quads of floats.
+ * @returns [B, N, H * D] f32 in the recorder's scope, or f16 with `toHalves`.
+ * @throws {ShapeError} when a tensor is too small for its extents, or not on whole quads, or is halves that the kernel does not read.
  */
 export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: AttentionOptions): Tensor {
   const { batch, heads, headWidth, queries, keys, mask, firstMasked = 0, relativeBias } = options;
-  check(q, { k, v, keys }, options);
+  check(rec.device, q, { k, v, keys }, options);
   // Samples of the mask before and behind these may be those of others.
   const masked = options.firstMasked === undefined ? batch : Math.max(firstMasked + batch, (mask?.size ?? 0) / keys);
   checkAdded("mask", mask, masked * keys);
   checkAdded("relative bias", relativeBias, heads * (queries + keys - 1));
-  const y = rec.tensor([batch, queries, heads * headWidth]);
-  if (queries === 0 || batch === 0) return y;
   const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
-  if (!options.variant && prefersRows(rec.device, { ...options, dense })) {
+  const byRows = !options.variant && prefersRows(rec.device, { ...options, dense });
+  const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
+  const toHalves = options.toHalves && !byRows && variant.kernels.f16 !== undefined;
+  const y = rec.tensor([batch, queries, heads * headWidth], toHalves ? "f16" : "f32");
+  if (queries === 0 || batch === 0) return y;
+  if (byRows) {
     attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, options);
     return y;
   }
@@ -93,7 +99,7 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
       return { tensor: step === batch ? tensor : view, stride, offset };
     };
     const result = { y: part(rowsOf(y), queries).tensor, logSums: part(rowsOf(logSums), queries).tensor };
-    const sampleOptions = { ...options, batch: step, firstMasked: firstMasked + sample };
+    const sampleOptions = { ...options, variant, batch: step, firstMasked: firstMasked + sample };
     attend(rec, part(q, queries), { k: part(k, keys), v: part(v, keys), keys }, result, sampleOptions);
   }
   return y;
@@ -115,7 +121,7 @@ export function attentionOver(
 ): Tensor {
   const { heads, headWidth, queries } = options;
   if (parts.length === 0) throw new ShapeError("Cannot attend as there must be a key: 0");
-  for (const part of parts) check(q, part, { ...options, batch: 1 });
+  for (const part of parts) check(rec.device, q, part, { ...options, batch: 1 });
   return rec.scoped(() => {
     const made = () => ({
       y: rec.tensor([1, queries, heads * headWidth]),
@@ -146,11 +152,11 @@ function attend(
 ): void {
   const { batch, heads, headWidth, queries, scale, mask, firstMasked = 0, relativeBias } = options;
   const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
-  if (variant.packed) {
-    attendPacked(rec, q, { k, v, keys }, result, { ...options, variant });
+  if (variant.halves) {
+    attendHalves(rec, q, { k, v, keys }, result, { ...options, variant });
     return;
   }
-  rec.dispatch(rec.device.kernel(variant.kernel, variant.constants), {
+  rec.dispatch(rec.device.kernel(variant.kernels.f32!, variant.constants), {
     bindings: [q.tensor, k.tensor, v.tensor, mask, relativeBias, result.y, result.logSums],
     params: {
       queries,
@@ -176,7 +182,7 @@ function rowsOf(tensor: Tensor): Heads {
   return { tensor, stride: tensor.dim(-1), offset: 0 };
 }
 
-function check(q: Heads, { k, v, keys }: KeysValues, options: Omit<AttentionOptions, "keys">): void {
+function check(device: Device, q: Heads, { k, v, keys }: KeysValues, options: Omit<AttentionOptions, "keys">): void {
   const { batch, heads, headWidth, queries } = options;
   if (headWidth < 4 || headWidth % 4 !== 0) {
     throw new ShapeError(`Cannot attend with heads of ${headWidth} floats as their width must be a multiple of 4`);
@@ -185,13 +191,21 @@ function check(q: Heads, { k, v, keys }: KeysValues, options: Omit<AttentionOpti
   checkHeads("queries", q, batch * queries, heads * headWidth);
   checkHeads("keys", k, batch * keys, heads * headWidth);
   checkHeads("values", v, batch * keys, heads * headWidth);
+  for (const [{ tensor }, together] of [[q, queries], [k, 0], [v, 0]] as const) {
+    if (tensor.dtype === "f16" && !attentionTakesHalves(device, { ...options, queries: together })) {
+      throw new ShapeError(`Cannot attend to ${tensor} as the kernel must read halves of so many queries: it does not`);
+    }
+  }
 }
 
 function checkHeads(what: string, { tensor, stride, offset }: Heads, tokens: number, width: number): void {
-  if (tensor.dtype !== "f32") throw new ShapeError(`Cannot read ${what} from ${tensor} as they must be f32`);
-  if (stride % 4 !== 0 || offset % 4 !== 0) {
+  if (tensor.dtype !== "f32" && tensor.dtype !== "f16") {
+    throw new ShapeError(`Cannot read ${what} from ${tensor} as they must be floats`);
+  }
+  const quantum = tensor.dtype === "f32" ? 4 : 8;
+  if (stride % quantum !== 0 || offset % quantum !== 0) {
     throw new ShapeError(
-      `Cannot read ${what} from ${tensor} as stride and offset must be multiples of 4: ${stride} and ${offset}`,
+      `Cannot read ${what} from ${tensor} as stride and offset must be multiples of ${quantum}: ${stride} and ${offset}`,
     );
   }
   const end = offset + (tokens - 1) * stride + width;

@@ -1,11 +1,12 @@
-// attendPacked: attention by a kernel that reads halves: heads are cut out of their rows and packed one behind the other first.
-// In: heads within rows of floats. Out: what queries find, and the log sums of their weights.
+// attendHalves: attention by a kernel that reads halves. Heads that are floats are cut out of their rows and packed one behind the
+// other first. In: heads within rows. Out: what queries find, and the log sums of their weights.
 
 import packSource from "../../shaders/attention_pack.wgsl" with { type: "text" };
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { AttentionOptions, Heads, KeysValues } from "./attention.ts";
 import type { AttentionVariant } from "./attention_variants.ts";
+import type { FloatDType } from "./weight_kernels.ts";
 
 const PACK = { name: "attention_pack", source: packSource };
 
@@ -22,11 +23,11 @@ export interface PackedShape {
 }
 
 /**
- * Packs heads, times a factor.
+ * Packs heads of floats.
  *
  * @returns [B, H, padded, depth] f16 in the recorder's scope.
  */
-export function packHeads(rec: Recorder, { tensor, stride, offset }: Heads, shape: PackedShape, scale: number): Tensor {
+export function packHeads(rec: Recorder, { tensor, stride, offset }: Heads, shape: PackedShape): Tensor {
   const { batch, heads, headWidth, tokens, padded, depth } = shape;
   const y = rec.tensor([batch, heads, padded, depth], "f16");
   const count = y.size / 8;
@@ -41,20 +42,44 @@ export function packHeads(rec: Recorder, { tensor, stride, offset }: Heads, shap
       stride: stride / 4,
       offset: offset / 4,
       count,
-      scale,
     },
     groups: linearGroups(Math.ceil(count / 256)),
   });
   return y;
 }
 
+/** Where heads of halves lie: head h of token t of sample b starts at offset + b sample + h head + t stride, in 8 halves. */
+interface Place {
+  tensor: Tensor;
+  offset: number;
+  sample: number;
+  head: number;
+  stride: number;
+}
+
+/** Heads of halves where they are, others packed. */
+function placeOf(rec: Recorder, heads: Heads, shape: PackedShape): Place {
+  if (heads.tensor.dtype === "f16") {
+    const stride = heads.stride / 8;
+    return {
+      tensor: heads.tensor,
+      offset: heads.offset / 8,
+      sample: shape.tokens * stride,
+      head: shape.headWidth / 8,
+      stride,
+    };
+  }
+  const stride = shape.depth / 8, head = shape.padded * stride;
+  return { tensor: packHeads(rec, heads, shape), offset: 0, sample: shape.heads * head, head, stride };
+}
+
 /**
  * All queries over these keys.
  *
- * @param variant One that reads packed halves.
- * @param result [B, N, H D] and [B, N, H], where the result goes.
+ * @param variant One that reads halves.
+ * @param result [B, N, H D], f32 or f16, and [B, N, H] f32, where the result goes.
  */
-export function attendPacked(
+export function attendHalves(
   rec: Recorder,
   q: Heads,
   { k, v, keys }: KeysValues,
@@ -62,33 +87,34 @@ export function attendPacked(
   options: Omit<AttentionOptions, "keys" | "variant"> & { variant: AttentionVariant },
 ): void {
   const { batch, heads, headWidth, queries, scale, mask, firstMasked = 0, relativeBias, variant } = options;
-  const { depth, keys: block } = variant.packed!;
-  const paddedQueries = Math.ceil(queries / variant.queries) * variant.queries;
-  const paddedKeys = Math.ceil(keys / block) * block;
+  const { depth } = variant.halves!;
+  const workgroups = Math.ceil(queries / variant.queries);
   const extents = { batch, heads, headWidth, depth };
-  const [queryShape, keyShape] = [
-    { ...extents, tokens: queries, padded: paddedQueries },
-    { ...extents, tokens: keys, padded: paddedKeys },
-  ];
+  const queryShape = { ...extents, tokens: queries, padded: workgroups * variant.queries };
+  const keyShape = { ...extents, tokens: keys, padded: keys };
   using _scope = rec.scope();
-  // Scores are in units of log 2.
-  const packed = [
-    packHeads(rec, q, queryShape, scale * Math.LOG2E),
-    packHeads(rec, k, keyShape, 1),
-    packHeads(rec, v, keyShape, 1),
-  ];
+  const places = { q: placeOf(rec, q, queryShape), k: placeOf(rec, k, keyShape), v: placeOf(rec, v, keyShape) };
+  const params: Record<string, number> = {
+    queries,
+    keys,
+    heads,
+    quads: headWidth / 4,
+    depth8: Math.ceil(headWidth / 8),
+    first_sample: firstMasked,
+    scale: scale * Math.LOG2E,
+  };
+  for (const [name, { offset, sample, head, stride }] of Object.entries(places)) {
+    Object.assign(params, {
+      [`${name}_offset`]: offset,
+      [`${name}_sample`]: sample,
+      [`${name}_head`]: head,
+      [`${name}_stride`]: stride,
+    });
+  }
   const constants = { ...variant.constants, HAS_MASK: !!mask, HAS_BIAS: !!relativeBias };
-  rec.dispatch(rec.device.kernel(variant.kernel, constants), {
-    bindings: [...packed, mask, relativeBias, result.y, result.logSums],
-    params: {
-      queries,
-      keys,
-      heads,
-      quads: headWidth / 4,
-      padded_queries: paddedQueries,
-      padded_keys: paddedKeys,
-      first_sample: firstMasked,
-    },
-    groups: [paddedQueries / variant.queries, heads * batch],
+  rec.dispatch(rec.device.kernel(variant.kernels[result.y.dtype as FloatDType]!, constants), {
+    bindings: [places.q.tensor, places.k.tensor, places.v.tensor, mask, relativeBias, result.y, result.logSums],
+    params,
+    groups: [workgroups, heads * batch],
   });
 }

@@ -83,7 +83,7 @@ export function attentionByRows(rec: Recorder, q: Tensor, k: Tensor, v: Tensor, 
     // Keys behind the last weigh nothing, and have zeros as values.
     const extents = { batch: 1, heads: 1, headWidth: D, tokens: keys, padded, depth: D };
     const values = halves
-      ? packHeads(rec, { tensor: dense(v), stride: D, offset: 0 }, extents, 1).view([padded, D])
+      ? packHeads(rec, { tensor: dense(v), stride: D, offset: 0 }, extents).view([padded, D])
       : dense(v);
     const weighed = takesHalves(device, step, values, [D]) ? "f16" : "f32";
     const weights = rec.tensor([step, padded], weighed);

@@ -13,16 +13,18 @@ import type { Device, DeviceLimits } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import type { MatrixShape } from "./matmul_tiles.ts";
 import { matrixShape } from "./matmul_variants.ts";
+import { type FloatDType, forWeights } from "./weight_kernels.ts";
 
 /** An attention kernel with its tile. */
 export interface AttentionVariant {
   name: string;
-  kernel: KernelSource;
+  /** By how the result is stored. */
+  kernels: Partial<Record<FloatDType, KernelSource>>;
   constants: Constants;
   /** Queries that a workgroup covers. */
   queries: number;
-  /** Of a kernel that reads packed halves: keys of a block, and halves of a row, D or more. */
-  packed?: { keys: number; depth: number };
+  /** Of a kernel that reads halves: halves of a row that it works on, D or more. */
+  halves?: { depth: number };
 }
 
 /** How the kernel for GPUs without tensor cores shares out its work: rows of 8 lanes, and fours of queries of a lane. */
@@ -34,12 +36,12 @@ export interface AttentionTile {
 const PORTABLE: KernelSource = { name: "attention", source: portableSource, shared: [common] };
 const WIDE: KernelSource = { name: "attention_wide", source: wideSource, shared: [common], features: ["subgroups"] };
 const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared: [common] };
-const MATRIX: KernelSource = {
+const MATRIX = forWeights({
   name: "attention_matrix",
   source: matrixSource,
   shared: [packed, rows, blocks],
   features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
-};
+});
 
 // The order and the numbers are what a GPU measured.
 const TILES: readonly AttentionTile[] = [{ GY: 16, FOURS: 1 }];
@@ -56,7 +58,7 @@ export function portableAttention(headWidth: number): AttentionVariant {
   const lanes = quads <= 32 ? 8 : 32;
   return {
     name: "portable",
-    kernel: PORTABLE,
+    kernels: { f32: PORTABLE },
     constants: { LANES: lanes, KEYS: 32 / lanes, QUADS: Math.ceil(quads / lanes) },
     queries: 32,
   };
@@ -64,13 +66,13 @@ export function portableAttention(headWidth: number): AttentionVariant {
 
 /** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most. */
 export function wideAttention(): AttentionVariant {
-  return { name: "wide", kernel: WIDE, constants: {}, queries: 16 };
+  return { name: "wide", kernels: { f32: WIDE }, constants: {}, queries: 16 };
 }
 
 /** The kernel for GPUs without tensor cores: heads of 128 at most. */
 export function tileAttention(headWidth: number, tile: AttentionTile): AttentionVariant {
   const constants = { ...tile, QUADS: headWidth / 4 };
-  return { name: "tile", kernel: TILE, constants, queries: tile.GY * tile.FOURS * 4 };
+  return { name: "tile", kernels: { f32: TILE }, constants, queries: tile.GY * tile.FOURS * 4 };
 }
 
 /**
@@ -83,10 +85,10 @@ export function matrixAttention(headWidth: number, subgroups: number, shape: Mat
   const depth = Math.ceil(headWidth / step) * step;
   return {
     name: "matrix",
-    kernel: MATRIX,
+    kernels: MATRIX,
     constants: { ...shape, SUBGROUPS: subgroups, DEPTH: depth },
     queries: subgroups * 2 * shape.MATRIX_M,
-    packed: { keys: 2 * shape.MATRIX_N, depth },
+    halves: { depth },
   };
 }
 
@@ -100,7 +102,7 @@ function tileFits({ GY, FOURS }: AttentionTile, headWidth: number, limits: Reado
 function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<DeviceLimits>): boolean {
   const { MATRIX_M, MATRIX_N, MATRIX_K, SUBGROUP_SIZE } = shape;
   const rows = 2 * MATRIX_M, block = 2 * MATRIX_N;
-  const { depth } = matrixAttention(headWidth, SUBGROUPS, shape).packed!;
+  const { depth } = matrixAttention(headWidth, SUBGROUPS, shape).halves!;
   const bytes = SUBGROUPS * rows * (block / 4 + 1) * 16 + 2 * block * (depth / 8 + 1) * 16;
   const others = SUBGROUPS * rows * 4 + block * 4 + 4;
   const turns = Math.ceil(block * depth / 8 / (SUBGROUPS * SUBGROUP_SIZE));
@@ -125,6 +127,25 @@ export function attentionVariant(device: Device, headWidth: number, halves = fal
   if (shape && matrixFits(headWidth, shape, device.limits)) return matrixAttention(headWidth, SUBGROUPS, shape);
   const tile = TILES.find((tile) => headWidth <= 128 && tileFits(tile, headWidth, device.limits));
   return tile ? tileAttention(headWidth, tile) : portableAttention(headWidth);
+}
+
+/**
+ * Whether attention takes heads of halves.
+ *
+ * @param options `queries` matter only where queries are halves: those of a last workgroup must all be there, since a kernel reads
+ * them together.
+ */
+export function attentionTakesHalves(
+  device: Device,
+  { headWidth, halves, queries = 0, variant }: {
+    headWidth: number;
+    halves?: boolean;
+    queries?: number;
+    variant?: AttentionVariant;
+  },
+): boolean {
+  const kernel = variant ?? attentionVariant(device, headWidth, halves);
+  return kernel.halves !== undefined && headWidth % 8 === 0 && queries % kernel.queries === 0;
 }
 
 /** What attention by rows takes, as far as it is known before. */

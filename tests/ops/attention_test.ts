@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ShapeError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { attention, type AttentionOptions, attentionOver } from "../../src/ops/attention.ts";
+import { packHeads } from "../../src/ops/attention_packed.ts";
 import { attentionByRows } from "../../src/ops/attention_rows.ts";
 import { device, run } from "../_device.ts";
 import { runLimited } from "../_limited.ts";
@@ -148,6 +149,28 @@ forVariants("reads q, k and v side by side", async ({ variant, rounding }) => {
     Float32Array.from({ length: batch * tokens * C }, (_, n) => qkv[4 + Math.floor(n / C) * 3 * C + i * C + n % C]);
   assertClose(actual, reference(part(0), part(1), part(2), extents), 5e-6 + 3 * rounding);
 });
+
+for (const { name, variant, rounding } of CANDIDATES.filter(({ variant }) => variant(24).halves)) {
+  Deno.test(`attention() reads heads of halves side by side, and makes halves: ${name}`, async () => {
+    const [batch, heads, headWidth, queries] = [2, 3, 24, 2 * variant(24).queries], C = heads * headWidth;
+    const qkv = numbers(batch * queries * 3 * C, 1, 2);
+    const extents = { batch, heads, headWidth, queries, keys: queries, scale: 0.3 };
+    const actual = await run((rec) => {
+      const shape = { batch: 1, heads: 1, headWidth: 3 * C, tokens: batch * queries };
+      const floats = dense(rec, qkv, 3 * C);
+      const tensor = packHeads(rec, floats, { ...shape, padded: batch * queries, depth: 3 * C });
+      const at = (i: number) => ({ tensor, stride: 3 * C, offset: i * C });
+      const options = { ...extents, variant: variant(headWidth), toHalves: true };
+      const y = attention(rec, at(0), at(1), at(2), options);
+      assert.equal(y.dtype, "f16");
+      assert.throws(() => attention(rec, at(0), at(1), at(2), { ...options, queries: queries - 1 }), ShapeError);
+      return y;
+    });
+    const part = (i: number) =>
+      Float32Array.from({ length: batch * queries * C }, (_, n) => qkv[Math.floor(n / C) * 3 * C + i * C + n % C]);
+    assertClose(actual, reference(part(0), part(1), part(2), extents), 5e-6 + 5 * rounding);
+  });
+}
 
 forVariants("goes over keys in parts", async ({ variant, rounding }) => {
   const [heads, headWidth, queries, counts] = [2, 24, 37, [40, 1, 64]], C = heads * headWidth;

@@ -65,7 +65,9 @@ async function writeJob({ case: each, reference }: Raced, path: string, budgetMs
     const arrays = Object.entries(await inputs()).map(([name, array]) => [name, { dtype: "F32", ...array }] as const);
     await Deno.writeFile(path, encodeSafetensors(Object.fromEntries(arrays)));
   }
-  return { op, shape, kind, extents, inputs: inputs ? path : "", places: [...reference?.places ?? []], budgetMs };
+  // Without our inputs a peer's result is another, perhaps of another size.
+  const places = inputs ? [...reference?.places ?? []] : [];
+  return { op, shape, kind, extents, inputs: inputs ? path : "", places, budgetMs };
 }
 
 function commandOf(name: string, backend: string, file: string): { program: string; args: string[] } {

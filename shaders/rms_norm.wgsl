@@ -1,12 +1,13 @@
 // rms_norm: y = x / sqrt(mean(x^2) + eps) * weight over the last axis, ROWS rows a workgroup.
 //   x [R, C]   weight [C]   ->   y [R, C]
-// Sums in f32. Bound by memory: reads x twice (the second time from cache), writes y once.
+// Sums in f32. Bound by memory: reads x twice (the second time from cache), writes y once. What y is: result_lanes.wgsl,
+// result_halves.wgsl.
 
 struct Params { rows: u32, columns: u32, eps: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<Lanes>;
 @group(0) @binding(1) var<storage, read> weight: array<Lanes>;
-@group(0) @binding(2) var<storage, read_write> y: array<Lanes>;
+@group(0) @binding(2) var<storage, read_write> y: array<Result>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 @compute @workgroup_size(WORKERS)
@@ -35,7 +36,7 @@ fn main(
     let w = weight[i];
     for (var r = 0u; r < ROWS; r++) {
       if (first + r < p.rows) {
-        y[start[r] + i] = x[start[r] + i] * factor[r] * w;
+        y[start[r] + i] = result(x[start[r] + i] * factor[r] * w);
       }
     }
   }

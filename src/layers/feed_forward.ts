@@ -52,6 +52,11 @@ export class GatedFeedForward {
     this.#contract = new Linear(parameters, `${name}.wo`, innerWidth, width, options);
   }
 
+  /** Whether `forward` takes x as halves for so many rows. */
+  takesHalves(device: Device, rows: number): boolean {
+    return this.#gate.takesHalves(device, rows) && this.#linear.takesHalves(device, rows);
+  }
+
   /** [.., C] -> [.., C]; `out` is what is fused behind the last layer. */
   forward(rec: Recorder, x: Tensor, out: LinearOptions = {}): Tensor {
     return rec.scoped(() => {

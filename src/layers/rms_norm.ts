@@ -14,8 +14,8 @@ export class RmsNorm {
     this.#weight = parameters.vector(`${name}.weight`, [width]);
   }
 
-  /** [.., C] -> [.., C]. */
-  forward(rec: Recorder, x: Tensor): Tensor {
-    return rmsNorm(rec, x, this.#weight.tensor, this.eps);
+  /** [.., C] -> [.., C]; f16 where `halves` allows it and the width does. */
+  forward(rec: Recorder, x: Tensor, halves = false): Tensor {
+    return rmsNorm(rec, x, this.#weight.tensor, this.eps, halves);
   }
 }

@@ -33,8 +33,11 @@ export class T5Block {
   /** @returns x itself, updated in place. */
   forward(rec: Recorder, x: Tensor, bias: { mask?: Tensor; relativeBias: Tensor }): Tensor {
     return rec.scoped(() => {
-      x = this.#attention.forward(rec, this.#attentionNorm.forward(rec, x), bias, { addTo: x });
-      return this.#feedForward.forward(rec, this.#feedForwardNorm.forward(rec, x), { addTo: x });
+      const rows = x.size / x.dim(-1);
+      const tokens = this.#attentionNorm.forward(rec, x, this.#attention.takesHalves(rec.device, rows));
+      x = this.#attention.forward(rec, tokens, bias, { addTo: x });
+      const normed = this.#feedForwardNorm.forward(rec, x, this.#feedForward.takesHalves(rec.device, rows));
+      return this.#feedForward.forward(rec, normed, { addTo: x });
     });
   }
 }

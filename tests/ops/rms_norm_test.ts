@@ -21,6 +21,21 @@ Deno.test("rmsNorm() divides rows by their root mean square", async () => {
   }
 });
 
+Deno.test("rmsNorm() makes halves of rows in fours, and else what it always makes", async () => {
+  for (const columns of [512, 37]) {
+    const x = numbers(6 * columns, 1, 5), weight = numbers(columns, 2);
+    const work = (rec: Recorder, halves: boolean) =>
+      rmsNorm(rec, rec.upload(x, [6, columns]), rec.upload(weight, [columns]), 1e-6, halves);
+    const [expected] = await runBoth((rec) => work(rec, false));
+    const results = await runBoth((rec) => {
+      const y = work(rec, true);
+      assert.equal(y.dtype, columns === 512 ? "f16" : "f32");
+      return y;
+    });
+    for (const actual of results) assertClose(actual, expected, 2 ** -11, `${columns}`);
+  }
+});
+
 Deno.test("rmsNorm() refuses a weight of another length", () => {
   const rec = new Recorder(device);
   using _scope = rec.scope();

@@ -4,7 +4,7 @@
 // which the workgroup shares. Scores pass through workgroup memory, where a lane owns a row of them, become weights 2^(score -
 // highest) in halves and come back as fragments: scores are in units of log 2. Sums of values, which no lane can reach inside their
 // fragments, are scaled seldom: `highest` of a query follows its scores only when they rise by more than SLACK. What should be in
-// registers has names. Bindings: attention_packed.wgsl. Blocks of keys: attention_blocks.wgsl. Softmax: attention_rows.wgsl.
+// registers has names. Bindings: attention_halves.wgsl. Blocks of keys: attention_blocks.wgsl. Softmax: attention_rows.wgsl.
 
 const ROWS = 2u * MATRIX_M; // queries of a subgroup
 const BLOCK = 2u * MATRIX_N; // keys at a time

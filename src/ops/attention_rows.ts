@@ -12,7 +12,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Kernel, KernelSource } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { packHeads } from "./attention_packed.ts";
+import { packHeads } from "./attention_pack.ts";
 import { matmul, takesHalves } from "./matmul.ts";
 import { halvesStride } from "./pack_halves.ts";
 import { type FloatDType, forWeights } from "./weight_kernels.ts";

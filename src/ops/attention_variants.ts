@@ -3,8 +3,8 @@
 
 import blocks from "../../shaders/attention_blocks.wgsl" with { type: "text" };
 import common from "../../shaders/attention_common.wgsl" with { type: "text" };
+import halves from "../../shaders/attention_halves.wgsl" with { type: "text" };
 import matrixSource from "../../shaders/attention_matrix.wgsl" with { type: "text" };
-import packed from "../../shaders/attention_packed.wgsl" with { type: "text" };
 import portableSource from "../../shaders/attention.wgsl" with { type: "text" };
 import rows from "../../shaders/attention_rows.wgsl" with { type: "text" };
 import tileSource from "../../shaders/attention_tile.wgsl" with { type: "text" };
@@ -39,7 +39,7 @@ const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared:
 const MATRIX = forWeights({
   name: "attention_matrix",
   source: matrixSource,
-  shared: [packed, rows, blocks],
+  shared: [halves, rows, blocks],
   features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
 });
 

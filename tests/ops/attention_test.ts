@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ShapeError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { attention, type AttentionOptions, attentionOver } from "../../src/ops/attention.ts";
-import { packHeads } from "../../src/ops/attention_packed.ts";
+import { packHeads } from "../../src/ops/attention_pack.ts";
 import { attentionByRows } from "../../src/ops/attention_rows.ts";
 import { device, run } from "../_device.ts";
 import { runLimited } from "../_limited.ts";

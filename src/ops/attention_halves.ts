@@ -1,52 +1,12 @@
 // attendHalves: attention by a kernel that reads halves. Heads that are floats are cut out of their rows and packed one behind the
 // other first. In: heads within rows. Out: what queries find, and the log sums of their weights.
 
-import packSource from "../../shaders/attention_pack.wgsl" with { type: "text" };
-import { linearGroups, type Recorder } from "../gpu/recorder.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { AttentionOptions, Heads, KeysValues } from "./attention.ts";
+import type { AttentionOptions, Heads, KeysValues } from "./attention_heads.ts";
+import { type PackedShape, packHeads } from "./attention_pack.ts";
 import type { AttentionVariant } from "./attention_variants.ts";
 import type { FloatDType } from "./weight_kernels.ts";
-
-const PACK = { name: "attention_pack", source: packSource };
-
-/** The extents of heads to pack. */
-export interface PackedShape {
-  batch: number;
-  heads: number;
-  headWidth: number;
-  tokens: number;
-  /** Tokens of a packed head, with zeros behind. */
-  padded: number;
-  /** Halves of a packed token, a multiple of 8, with zeros behind. */
-  depth: number;
-}
-
-/**
- * Packs heads of floats.
- *
- * @returns [B, H, padded, depth] f16 in the recorder's scope.
- */
-export function packHeads(rec: Recorder, { tensor, stride, offset }: Heads, shape: PackedShape): Tensor {
-  const { batch, heads, headWidth, tokens, padded, depth } = shape;
-  const y = rec.tensor([batch, heads, padded, depth], "f16");
-  const count = y.size / 8;
-  rec.dispatch(rec.device.kernel(PACK), {
-    bindings: [tensor, y],
-    params: {
-      tokens,
-      padded,
-      heads,
-      quads: headWidth / 4,
-      depth8: depth / 8,
-      stride: stride / 4,
-      offset: offset / 4,
-      count,
-    },
-    groups: linearGroups(Math.ceil(count / 256)),
-  });
-  return y;
-}
 
 /** Where heads of halves lie: head h of token t of sample b starts at offset + b sample + h head + t stride, in 8 halves. */
 interface Place {

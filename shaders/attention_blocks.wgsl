@@ -1,5 +1,5 @@
-// Blocks of keys and values for attention_matrix.wgsl: on their way to registers while the block before is in use, then laid in
-// workgroup memory for all subgroups.
+// Blocks of keys and values for attention_matrix.wgsl: on their way to registers while a block is in use, then laid in workgroup
+// memory for all subgroups, beside the block in use.
 
 const STAGED_STRIDE = ROW8 + 1u; // odd, so that rows lie in different banks
 const CELLS = BLOCK * ROW8; // of 8 halves
@@ -7,8 +7,8 @@ const TURNS = (CELLS + THREADS - 1u) / THREADS;
 
 const_assert TURNS <= 5u;
 
-var<workgroup> staged_k: array<vec4<u32>, BLOCK * STAGED_STRIDE>;
-var<workgroup> staged_v: array<vec4<u32>, BLOCK * STAGED_STRIDE>;
+var<workgroup> staged_k: array<array<vec4<u32>, BLOCK * STAGED_STRIDE>, 2>;
+var<workgroup> staged_v: array<array<vec4<u32>, BLOCK * STAGED_STRIDE>, 2>;
 
 struct Cells { k: vec4<u32>, v: vec4<u32> }
 
@@ -44,37 +44,37 @@ fn fetch_block(place: Place, first_key: u32) -> Fetched {
 }
 
 // Behind the head lie zeros.
-fn keep_cells(cells: Cells, cell: u32) {
+fn keep_cells(cells: Cells, buffer: u32, cell: u32) {
   if (CELLS % THREADS == 0u || cell < CELLS) {
     let to = cell / ROW8 * STAGED_STRIDE + cell % ROW8;
     let known = cell % ROW8 < p.depth8;
-    staged_k[to] = select(vec4<u32>(), cells.k, known);
-    staged_v[to] = select(vec4<u32>(), cells.v, known);
+    staged_k[buffer][to] = select(vec4<u32>(), cells.k, known);
+    staged_v[buffer][to] = select(vec4<u32>(), cells.v, known);
   }
 }
 
-fn keep_block(fetched: Fetched, index: u32) {
-  keep_cells(fetched.cells0, index);
+fn keep_block(fetched: Fetched, buffer: u32, index: u32) {
+  keep_cells(fetched.cells0, buffer, index);
   if (TURNS > 1u) {
-    keep_cells(fetched.cells1, index + THREADS);
+    keep_cells(fetched.cells1, buffer, index + THREADS);
   }
   if (TURNS > 2u) {
-    keep_cells(fetched.cells2, index + 2u * THREADS);
+    keep_cells(fetched.cells2, buffer, index + 2u * THREADS);
   }
   if (TURNS > 3u) {
-    keep_cells(fetched.cells3, index + 3u * THREADS);
+    keep_cells(fetched.cells3, buffer, index + 3u * THREADS);
   }
   if (TURNS > 4u) {
-    keep_cells(fetched.cells4, index + 4u * THREADS);
+    keep_cells(fetched.cells4, buffer, index + 4u * THREADS);
   }
 }
 
 // Depth down, keys across.
-fn load_keys(key: u32, d8: u32) -> Right {
-  return subgroupMatrixLoad<Right, col_major>(&staged_k, key * STAGED_STRIDE + d8, STAGED_STRIDE);
+fn load_keys(buffer: u32, key: u32, d8: u32) -> Right {
+  return subgroupMatrixLoad<Right, col_major>(&staged_k[buffer], key * STAGED_STRIDE + d8, STAGED_STRIDE);
 }
 
 // Keys down, depth across.
-fn load_values(key: u32, d8: u32) -> Right {
-  return subgroupMatrixLoad<Right, row_major>(&staged_v, key * STAGED_STRIDE + d8, STAGED_STRIDE);
+fn load_values(buffer: u32, key: u32, d8: u32) -> Right {
+  return subgroupMatrixLoad<Right, row_major>(&staged_v[buffer], key * STAGED_STRIDE + d8, STAGED_STRIDE);
 }

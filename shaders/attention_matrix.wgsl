@@ -59,9 +59,9 @@ fn load_weights(subgroup: u32, at: u32) -> Factor {
 }
 
 // Adds a step over the head to the scores.
-fn add_step(tile: Tile, query: Factor, d8: u32) -> Tile {
-  let keys0 = load_keys(0u, d8);
-  let keys1 = load_keys(MATRIX_N, d8);
+fn add_step(tile: Tile, query: Factor, buffer: u32, d8: u32) -> Tile {
+  let keys0 = load_keys(buffer, 0u, d8);
+  let keys1 = load_keys(buffer, MATRIX_N, d8);
   return Tile(
     subgroupMatrixMultiplyAccumulate(query.upper, keys0, tile.upper0),
     subgroupMatrixMultiplyAccumulate(query.upper, keys1, tile.upper1),
@@ -71,8 +71,8 @@ fn add_step(tile: Tile, query: Factor, d8: u32) -> Tile {
 }
 
 // Adds the values of a block to the sums of a fragment of columns.
-fn add_values(sum: Sum, weights0: Factor, weights1: Factor, d8: u32) -> Sum {
-  let values0 = load_values(0u, d8);
+fn add_values(sum: Sum, weights0: Factor, weights1: Factor, buffer: u32, d8: u32) -> Sum {
+  let values0 = load_values(buffer, 0u, d8);
   let first = Sum(
     subgroupMatrixMultiplyAccumulate(weights0.upper, values0, sum.upper),
     subgroupMatrixMultiplyAccumulate(weights0.lower, values0, sum.lower),
@@ -80,7 +80,7 @@ fn add_values(sum: Sum, weights0: Factor, weights1: Factor, d8: u32) -> Sum {
   if (BLOCK == MATRIX_K) {
     return first;
   }
-  let values1 = load_values(BLOCK - MATRIX_K, d8);
+  let values1 = load_values(buffer, BLOCK - MATRIX_K, d8);
   return Sum(
     subgroupMatrixMultiplyAccumulate(weights1.upper, values1, first.upper),
     subgroupMatrixMultiplyAccumulate(weights1.lower, values1, first.lower),
@@ -187,55 +187,65 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var row0: Row;
   var row1: Row;
   var next = fetch_block(place, 0u);
+  keep_block(next, 0u, index);
+  keep_mask(sample, 0u, 0u, index);
+  next = fetch_block(place, BLOCK);
+  workgroupBarrier();
   for (var first_key = 0u; first_key < p.keys; first_key += BLOCK) {
-    workgroupBarrier(); // the block before is done with
-    keep_block(next, index);
-    keep_mask(sample, first_key, index);
-    workgroupBarrier();
-    next = fetch_block(place, first_key + BLOCK);
+    let buffer = first_key / BLOCK % 2u;
     var tile = Tile(Result(), Result(), Result(), Result());
-    tile = add_step(tile, query0, 0u);
+    tile = add_step(tile, query0, buffer, 0u);
     if (STEPS > 1u) {
-      tile = add_step(tile, query1, STEP8);
+      tile = add_step(tile, query1, buffer, STEP8);
     }
     if (STEPS > 2u) {
-      tile = add_step(tile, query2, 2u * STEP8);
+      tile = add_step(tile, query2, buffer, 2u * STEP8);
     }
     if (STEPS > 3u) {
-      tile = add_step(tile, query3, 3u * STEP8);
+      tile = add_step(tile, query3, buffer, 3u * STEP8);
     }
     if (STEPS > 4u) {
-      tile = add_step(tile, query4, 4u * STEP8);
+      tile = add_step(tile, query4, buffer, 4u * STEP8);
     }
     if (STEPS > 5u) {
-      tile = add_step(tile, query5, 5u * STEP8);
+      tile = add_step(tile, query5, buffer, 5u * STEP8);
     }
     if (STEPS > 6u) {
-      tile = add_step(tile, query6, 6u * STEP8);
+      tile = add_step(tile, query6, buffer, 6u * STEP8);
     }
     if (STEPS > 7u) {
-      tile = add_step(tile, query7, 7u * STEP8);
+      tile = add_step(tile, query7, buffer, 7u * STEP8);
     }
     if (STEPS > 8u) {
-      tile = add_step(tile, query8, 8u * STEP8);
+      tile = add_step(tile, query8, buffer, 8u * STEP8);
     }
     store_sum(Sum(tile.upper0, tile.lower0), subgroup, 0u);
     store_sum(Sum(tile.upper1, tile.lower1), subgroup, MATRIX_N / 4u);
-    workgroupBarrier();
+    workgroupBarrier(); // and all are done with the block before
 
-    row0 = read_scores(row0, subgroup, own0, first_query + own0, head, first_key);
+    keep_block(next, 1u - buffer, index);
+    keep_mask(sample, first_key + BLOCK, 1u - buffer, index);
+    next = fetch_block(place, first_key + 2u * BLOCK);
+    let read0 = read_scores(row0, subgroup, own0, first_query + own0, head, first_key);
+    var read1 = row1;
     if (ROWS > SUBGROUP_SIZE) {
-      row1 = read_scores(row1, subgroup, own1, first_query + own1, head, first_key);
+      read1 = read_scores(row1, subgroup, own1, first_query + own1, head, first_key);
     }
-    if (rises(row0) || (ROWS > SUBGROUP_SIZE && rises(row1))) {
+    row0 = soften(read0, subgroup, own0, first_key);
+    if (ROWS > SUBGROUP_SIZE) {
+      row1 = soften(read1, subgroup, own1, first_key);
+    }
+    if (rises(read0) || (ROWS > SUBGROUP_SIZE && rises(read1))) {
       risen = 1u;
     }
     if (workgroupUniformLoad(&risen) != 0u) {
-      row0 = raise(row0);
-      factors[subgroup * ROWS + own0] = row0.shrink;
+      // Seldom: what was summed shrinks to the highest scores so far, and this block is softened again.
+      let raised0 = raise(read0);
+      factors[subgroup * ROWS + own0] = raised0.shrink;
+      var raised1 = read1;
       if (ROWS > SUBGROUP_SIZE) {
-        row1 = raise(row1);
-        factors[subgroup * ROWS + own1] = row1.shrink;
+        raised1 = raise(read1);
+        factors[subgroup * ROWS + own1] = raised1.shrink;
       }
       sum0 = scale(sum0, subgroup, lane);
       if (COLUMNS > 1u) {
@@ -264,39 +274,39 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       workgroupBarrier();
       risen = 0u;
+      row0 = soften(raised0, subgroup, own0, first_key);
+      if (ROWS > SUBGROUP_SIZE) {
+        row1 = soften(raised1, subgroup, own1, first_key);
+      }
+      workgroupBarrier();
     }
-    row0 = soften(row0, subgroup, own0, first_key);
-    if (ROWS > SUBGROUP_SIZE) {
-      row1 = soften(row1, subgroup, own1, first_key);
-    }
-    workgroupBarrier();
 
     let weights0 = load_weights(subgroup, 0u);
     let weights1 = load_weights(subgroup, (BLOCK - MATRIX_K) / 8u);
-    sum0 = add_values(sum0, weights0, weights1, 0u);
+    sum0 = add_values(sum0, weights0, weights1, buffer, 0u);
     if (COLUMNS > 1u) {
-      sum1 = add_values(sum1, weights0, weights1, COLUMN8);
+      sum1 = add_values(sum1, weights0, weights1, buffer, COLUMN8);
     }
     if (COLUMNS > 2u) {
-      sum2 = add_values(sum2, weights0, weights1, 2u * COLUMN8);
+      sum2 = add_values(sum2, weights0, weights1, buffer, 2u * COLUMN8);
     }
     if (COLUMNS > 3u) {
-      sum3 = add_values(sum3, weights0, weights1, 3u * COLUMN8);
+      sum3 = add_values(sum3, weights0, weights1, buffer, 3u * COLUMN8);
     }
     if (COLUMNS > 4u) {
-      sum4 = add_values(sum4, weights0, weights1, 4u * COLUMN8);
+      sum4 = add_values(sum4, weights0, weights1, buffer, 4u * COLUMN8);
     }
     if (COLUMNS > 5u) {
-      sum5 = add_values(sum5, weights0, weights1, 5u * COLUMN8);
+      sum5 = add_values(sum5, weights0, weights1, buffer, 5u * COLUMN8);
     }
     if (COLUMNS > 6u) {
-      sum6 = add_values(sum6, weights0, weights1, 6u * COLUMN8);
+      sum6 = add_values(sum6, weights0, weights1, buffer, 6u * COLUMN8);
     }
     if (COLUMNS > 7u) {
-      sum7 = add_values(sum7, weights0, weights1, 7u * COLUMN8);
+      sum7 = add_values(sum7, weights0, weights1, buffer, 7u * COLUMN8);
     }
     if (COLUMNS > 8u) {
-      sum8 = add_values(sum8, weights0, weights1, 8u * COLUMN8);
+      sum8 = add_values(sum8, weights0, weights1, buffer, 8u * COLUMN8);
     }
   }
 

@@ -20,14 +20,14 @@ struct Row {
   total: f32, // of all weights
 }
 
-var<workgroup> masks: array<vec4<f32>, BLOCK / 4u>;
+var<workgroup> masks: array<array<vec4<f32>, BLOCK / 4u>, 2>; // of a block and the next one
 
 // Lays the mask of a block of keys where all lanes find it.
-fn keep_mask(sample: u32, first_key: u32, index: u32) {
+fn keep_mask(sample: u32, first_key: u32, buffer: u32, index: u32) {
   if (HAS_MASK && index < BLOCK / 4u) {
     let at = (p.first_sample + sample) * p.keys + first_key + index * 4u;
     let hidden = vec4<f32>(mask[at], mask[at + 1u], mask[at + 2u], mask[at + 3u]);
-    masks[index] = max(hidden, vec4<f32>(LOWEST / LOG2_E)) * LOG2_E;
+    masks[buffer][index] = max(hidden, vec4<f32>(LOWEST / LOG2_E)) * LOG2_E;
   }
 }
 
@@ -40,7 +40,7 @@ fn inside(key: u32) -> vec4<bool> {
 fn score_quad(subgroup: u32, row: u32, quad: u32, query: u32, head: u32, first_key: u32) -> vec4<f32> {
   var value = bitcast<vec4<f32>>(scratch[subgroup][row * STRIDE + quad]) * p.scale;
   if (HAS_MASK) {
-    value += masks[quad];
+    value += masks[first_key / BLOCK % 2u][quad];
   }
   if (HAS_BIAS) {
     let at = head * (p.queries + p.keys - 1u) + first_key + quad * 4u + p.queries - 1u - min(query, p.queries - 1u);

@@ -103,8 +103,8 @@ function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<Devi
   const { MATRIX_M, MATRIX_N, MATRIX_K, SUBGROUP_SIZE } = shape;
   const rows = 2 * MATRIX_M, block = 2 * MATRIX_N;
   const { depth } = matrixAttention(headWidth, SUBGROUPS, shape).halves!;
-  const bytes = SUBGROUPS * rows * (block / 4 + 1) * 16 + 2 * block * (depth / 8 + 1) * 16;
-  const others = SUBGROUPS * rows * 4 + block * 4 + 4;
+  const bytes = SUBGROUPS * rows * (block / 4 + 1) * 16 + 4 * block * (depth / 8 + 1) * 16;
+  const others = SUBGROUPS * rows * 4 + 2 * block * 4 + 4;
   const turns = Math.ceil(block * depth / 8 / (SUBGROUPS * SUBGROUP_SIZE));
   return [8, 16].includes(MATRIX_N) && MATRIX_K % 8 === 0 && [MATRIX_K, 2 * MATRIX_K].includes(block) && turns <= 5 &&
     depth < 2 * headWidth && // else heads would be mostly padding

@@ -54,35 +54,39 @@ function matrixTile(
   return { DOWN, ACROSS, SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS };
 }
 
-/** A tile and how fast it is on large products, in TFLOP/s of the GPU that the table was measured on: only their ratios matter. */
-export interface RatedTile<T> {
-  tile: T;
+/** What the choice between tiles goes by, measured on a large GPU; on others the ratios are taken to be alike. */
+export interface TileSpeed {
+  /** TFLOP/s on large products. */
   speed: number;
+  /** Workgroups that run at one time: the last ones of a product often leave some of these places empty. */
+  atOnce: number;
+}
+
+/** A tile with its speed. */
+export interface RatedTile<T> extends TileSpeed {
+  tile: T;
 }
 
 /** For tensor cores: an H100 through Dawn, [8192, 1152] by [1152, 4608], packing of x to halves included. */
 export const MATRIX_TILES: readonly RatedTile<MatrixTile>[] = [
-  { tile: matrixTile(4, 4, 2, 2, 32, 1), speed: 334 },
-  { tile: matrixTile(3, 4, 2, 2, 32, 1), speed: 299 },
-  { tile: matrixTile(2, 4, 2, 2, 32, 1), speed: 251 },
-  { tile: matrixTile(2, 2, 2, 2, 32, 1), speed: 231 },
+  { tile: matrixTile(4, 4, 2, 2, 32, 1), speed: 334, atOnce: 264 },
+  { tile: matrixTile(3, 4, 2, 2, 32, 1), speed: 299, atOnce: 264 },
+  { tile: matrixTile(2, 4, 2, 2, 32, 1), speed: 251, atOnce: 396 },
+  { tile: matrixTile(2, 2, 2, 2, 32, 1), speed: 231, atOnce: 660 },
 ];
 
 /** For other GPUs, in f32: the same GPU and product through Deno's WebGPU. */
 export const WORKGROUP_TILES: readonly RatedTile<WorkgroupTile>[] = [
-  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 30 },
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 27 },
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 24 },
+  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 30, atOnce: 264 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 27, atOnce: 1056 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 24, atOnce: 1056 },
 ];
 
 /** The same with halves. */
 export const HALF_TILES: readonly RatedTile<WorkgroupTile>[] = [
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 39 },
-  { tile: { GROUP_X: 16, GROUP_Y: 8, TILE_K: 16 }, speed: 38 },
+  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 39, atOnce: 1056 },
+  { tile: { GROUP_X: 16, GROUP_Y: 8, TILE_K: 16 }, speed: 38, atOnce: 528 },
 ];
-
-// Processors of a large GPU. How many a GPU has is not told; the number weighs tiles only where they leave some idle.
-const PROCESSORS = 132;
 
 /** What a workgroup of the tensor core kernel covers. */
 export function matrixTileExtents(tile: MatrixTile, shape: MatrixShape): TileExtents {
@@ -128,17 +132,16 @@ export function workgroupTileFits(tile: WorkgroupTile, half: boolean, limits: Re
 }
 
 /**
- * Chooses the tile that is fastest for a product, counting what it computes beyond the product's edges and what it leaves idle.
+ * Chooses the tile that is fastest for a product, counting what it computes beyond the product's edges and the places it leaves empty.
  *
  * @param tiles What they cover and their speeds, at least one.
  * @returns The index of the tile.
  */
-export function chooseTile(tiles: readonly (TileExtents & { speed: number })[], rows: number, columns: number): number {
+export function chooseTile(tiles: readonly (TileExtents & TileSpeed)[], rows: number, columns: number): number {
   const speeds = tiles.map((tile) => {
     const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
-    const used = rows * columns / (workgroups * tile.rows * tile.columns);
-    const busy = workgroups / (PROCESSORS * Math.ceil(workgroups / PROCESSORS));
-    return tile.speed * used * busy;
+    const places = Math.ceil(workgroups / tile.atOnce) * tile.atOnce;
+    return tile.speed * rows * columns / (places * tile.rows * tile.columns);
   });
   return speeds.indexOf(Math.max(...speeds));
 }

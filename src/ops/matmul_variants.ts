@@ -125,12 +125,12 @@ export function matmulVariant(
   const shape = matrixShape(device);
   if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
     const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits))
-      .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
+      .map((rated) => ({ ...matrixTileExtents(rated.tile, shape), ...rated }));
     if (fitting.length > 0) return matrixMatmul(fitting[chooseTile(fitting, rows, columns)].tile, shape);
   }
   const half = dtype !== "f32" && !precise && device.features.has("shader-f16");
   const fitting = (half ? HALF_TILES : WORKGROUP_TILES)
     .filter(({ tile }) => workgroupTileFits(tile, half, device.limits))
-    .map(({ tile, speed }) => ({ ...workgroupTileExtents(tile), tile, speed }));
+    .map((rated) => ({ ...workgroupTileExtents(rated.tile), ...rated }));
   return fitting.length > 0 ? tileMatmul(fitting[chooseTile(fitting, rows, columns)].tile, half) : portableMatmul(rows);
 }

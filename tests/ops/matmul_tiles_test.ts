@@ -22,9 +22,9 @@ const limits = (kibibytes: number): DeviceLimits => {
 };
 
 Deno.test("MATRIX_TILES has none that no GPU has room for, and one for small GPUs", () => {
-  for (const { tile, speed } of MATRIX_TILES) {
+  for (const { tile, speed, atOnce } of MATRIX_TILES) {
     assert.ok(matrixTileFits(tile, matrices(16, 32), limits(48)), JSON.stringify(tile));
-    assert.ok(speed > 0);
+    assert.ok(speed > 0 && atOnce > 0);
   }
   assert.ok(MATRIX_TILES.some(({ tile }) => matrixTileFits(tile, matrices(8, 32), limits(32))));
   assert.ok(MATRIX_TILES.some(({ tile }) => matrixTileFits(tile, matrices(8, 8), limits(32))));
@@ -32,9 +32,9 @@ Deno.test("MATRIX_TILES has none that no GPU has room for, and one for small GPU
 });
 
 Deno.test("WORKGROUP_TILES and HALF_TILES have one that every device has room for", () => {
-  for (const { tile, speed } of [...WORKGROUP_TILES, ...HALF_TILES]) {
+  for (const { tile, speed, atOnce } of [...WORKGROUP_TILES, ...HALF_TILES]) {
     assert.ok(workgroupTileFits(tile, false, { ...limits(48), maxComputeInvocationsPerWorkgroup: 1024 }));
-    assert.ok(speed > 0);
+    assert.ok(speed > 0 && atOnce > 0);
   }
   const least = { ...limits(16), maxComputeInvocationsPerWorkgroup: 256 };
   assert.ok(WORKGROUP_TILES.some(({ tile }) => workgroupTileFits(tile, false, least)));
@@ -59,11 +59,32 @@ Deno.test("matmul's tiles compile where they fit, for all types of weights", asy
   await device.settle();
 });
 
-Deno.test("chooseTile() weighs speed against waste and idleness", () => {
-  const tiles = [{ rows: 128, columns: 128, speed: 10 }, { rows: 64, columns: 64, speed: 8 }];
+Deno.test("chooseTile() weighs speed against waste and empty places", () => {
+  const tiles = [
+    { rows: 128, columns: 128, speed: 10, atOnce: 200 },
+    { rows: 64, columns: 64, speed: 8, atOnce: 600 },
+  ];
   assert.equal(chooseTile(tiles, 8192, 4608), 0, "many rows");
-  assert.equal(chooseTile(tiles, 192, 10240), 1, "a quarter of the larger tile's rows would be waste");
-  assert.equal(chooseTile(tiles, 256, 1152), 1, "18 workgroups would leave most of a GPU idle");
+  assert.equal(chooseTile(tiles, 192, 12800), 1, "a quarter of the larger tile's rows would be waste");
+  assert.equal(
+    chooseTile(tiles, 128 * 201, 128),
+    1,
+    "one workgroup more than there are places would take as long as all",
+  );
+});
+
+// Which tile was fastest on the GPU that the table is of.
+Deno.test("chooseTile() finds what was measured for tensor cores", () => {
+  const rated = MATRIX_TILES.map((rated) => ({ ...matrixTileExtents(rated.tile, matrices(16, 32)), ...rated }));
+  const chosen = (rows: number, columns: number) => {
+    const { DOWN, ACROSS } = rated[chooseTile(rated, rows, columns)].tile;
+    return `${DOWN}x${ACROSS}`;
+  };
+  assert.equal(chosen(8192, 4608), "4x4");
+  assert.equal(chosen(8192, 3456), "4x4");
+  assert.equal(chosen(8192, 1152), "3x4");
+  assert.equal(chosen(512, 4608), "3x4");
+  assert.equal(chosen(300, 10240), "4x4");
 });
 
 Deno.test("matrixTileExtents() follows the size of the matrices", () => {

@@ -10,14 +10,7 @@ import tileSource from "../../shaders/conv2d_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
-import {
-  chooseTile,
-  MATRIX_TILES,
-  type MatrixShape,
-  type MatrixTile,
-  matrixTileExtents,
-  matrixTileFits,
-} from "./matmul_tiles.ts";
+import { chooseMatrixTile, type MatrixShape, type MatrixTile, matrixTileExtents } from "./matmul_tiles.ts";
 import { matrixShape } from "./matmul_variants.ts";
 import { HALVES_STEP } from "./pack_halves.ts";
 import { type FloatDType, forWeights } from "./weight_kernels.ts";
@@ -106,9 +99,8 @@ export function convVariant(device: Device, { inChannels, outChannels, outputs, 
     ? matrixShape(device)
     : undefined;
   if (shape) {
-    const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits))
-      .map(({ tile, speed }) => ({ ...matrixTileExtents(tile, shape), tile, speed }));
-    if (fitting.length > 0) return matrixConv(fitting[chooseTile(fitting, outputs, outChannels)].tile, shape);
+    const tile = chooseMatrixTile(shape, device.limits, outputs, outChannels);
+    if (tile) return matrixConv(tile, shape);
   }
   const hasRoom = device.limits.maxComputeInvocationsPerWorkgroup >= 256 &&
     device.limits.maxComputeWorkgroupStorageSize >= 18432;

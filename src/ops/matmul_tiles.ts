@@ -145,3 +145,15 @@ export function chooseTile(tiles: readonly (TileExtents & TileSpeed)[], rows: nu
   });
   return speeds.indexOf(Math.max(...speeds));
 }
+
+/** The tensor core tile that is fastest for a product, of those that a device has room for. */
+export function chooseMatrixTile(
+  shape: MatrixShape,
+  limits: Readonly<DeviceLimits>,
+  rows: number,
+  columns: number,
+): MatrixTile | undefined {
+  const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, limits))
+    .map((rated) => ({ ...matrixTileExtents(rated.tile, shape), ...rated }));
+  return fitting.length > 0 ? fitting[chooseTile(fitting, rows, columns)].tile : undefined;
+}

@@ -5,13 +5,12 @@ import type { Device } from "../gpu/device.ts";
 import type { Constants } from "../gpu/kernel.ts";
 import { MATRIX, MATRIX_TO_HALVES, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
 import {
+  chooseMatrixTile,
   chooseTile,
   HALF_TILES,
-  MATRIX_TILES,
   type MatrixShape,
   type MatrixTile,
   matrixTileExtents,
-  matrixTileFits,
   type TileExtents,
   WORKGROUP_TILES,
   type WorkgroupTile,
@@ -124,9 +123,8 @@ export function matmulVariant(
   if (rows <= 4 || depth % 4 !== 0 || !inFours) return portableMatmul(rows);
   const shape = matrixShape(device);
   if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
-    const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, device.limits))
-      .map((rated) => ({ ...matrixTileExtents(rated.tile, shape), ...rated }));
-    if (fitting.length > 0) return matrixMatmul(fitting[chooseTile(fitting, rows, columns)].tile, shape);
+    const tile = chooseMatrixTile(shape, device.limits, rows, columns);
+    if (tile) return matrixMatmul(tile, shape);
   }
   const half = dtype !== "f32" && !precise && device.features.has("shader-f16");
   const fitting = (half ? HALF_TILES : WORKGROUP_TILES)

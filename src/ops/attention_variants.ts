@@ -3,6 +3,7 @@
 
 import blocks from "../../shaders/attention_blocks.wgsl" with { type: "text" };
 import common from "../../shaders/attention_common.wgsl" with { type: "text" };
+import fragments from "../../shaders/attention_fragments.wgsl" with { type: "text" };
 import halves from "../../shaders/attention_halves.wgsl" with { type: "text" };
 import matrixSource from "../../shaders/attention_matrix.wgsl" with { type: "text" };
 import portableSource from "../../shaders/attention.wgsl" with { type: "text" };
@@ -39,7 +40,7 @@ const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared:
 const MATRIX = forWeights({
   name: "attention_matrix",
   source: matrixSource,
-  shared: [halves, rows, blocks],
+  shared: [halves, fragments, rows, blocks],
   features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
 });
 

@@ -193,19 +193,20 @@ export class Device implements Disposable {
    * @throws {DeviceError} at the next wait when it does not compile, with the compiler's message.
    */
   kernel(source: KernelSource, constants: Constants = {}): Kernel {
-    // Naga knows subgroups without being told, and refuses to be told.
-    const enables = (source.features ?? [])
-      .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
-      .map((feature) => ENABLES[feature]);
-    const header = headerLine(enables, constants);
     let variants = this.#kernels.get(source);
     if (!variants) this.#kernels.set(source, variants = new Map());
-    let kernel = variants.get(header);
+    let key = ""; // made for every dispatch, unlike the header
+    for (const name in constants) key += `${name} ${constants[name]} `;
+    let kernel = variants.get(key);
     if (!kernel) {
-      const code = header + [source.source, ...(source.shared ?? [])].join("\n");
+      // Naga knows subgroups without being told, and refuses to be told.
+      const enables = (source.features ?? [])
+        .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
+        .map((feature) => ENABLES[feature]);
+      const code = headerLine(enables, constants) + [source.source, ...(source.shared ?? [])].join("\n");
       const id = this.#kernelCount++;
       kernel = this.errors.during(`compile ${source.name}`, () => new Kernel(this.gpu, id, source.name, code));
-      variants.set(header, kernel);
+      variants.set(key, kernel);
     }
     return kernel;
   }

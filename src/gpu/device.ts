@@ -68,6 +68,13 @@ const ENABLES: Record<string, string> = {
     "enable chromium_experimental_subgroup_matrix; diagnostic(off, chromium.subgroup_matrix_uniformity);",
 };
 
+/** What WebGPU's typings do not have yet. */
+type AdapterInfo = GPUAdapterInfo & {
+  subgroupMinSize?: number;
+  subgroupMaxSize?: number;
+  subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+};
+
 const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
 
 async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promise<[GPUAdapter, GPUDevice]> {
@@ -99,6 +106,10 @@ async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promis
 export class Device implements Disposable {
   /** WebGPU's limits of this device, or the lower ones that it was told to keep to. */
   readonly limits: Readonly<DeviceLimits>;
+  /** The subgroup width where it is known not to vary and subgroup functions may be called; else 0. */
+  readonly subgroupSize: number;
+  /** What subgroup matrices can do here; empty where the device has none, or subgroups whose width varies. */
+  readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
   /** Whether a CPU poses as this GPU. */
   readonly software: boolean;
   readonly ledger = new Ledger();
@@ -123,8 +134,19 @@ export class Device implements Disposable {
     const limits = USEFUL_LIMITS.map((name) => [name, Math.min(gpu.limits[name], lowered[name] ?? Infinity)]);
     this.limits = Object.fromEntries(limits);
     this.features = new Set(gpu.features as unknown as Iterable<string>);
+    // Asked once: every look at an adapter's info goes to the driver's side.
+    const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs = [], isFallbackAdapter } = adapter
+      .info as AdapterInfo;
+    this.subgroupSize = this.features.has("subgroups") && subgroupMinSize === subgroupMaxSize
+      ? subgroupMinSize ?? 0
+      : 0;
+    this.subgroupMatrixConfigs = this.features.has(SUBGROUP_MATRIX) && this.subgroupSize > 0
+      ? Array.from(subgroupMatrixConfigs, ({ componentType, resultComponentType, M, N, K }) => {
+        return { componentType, resultComponentType, M, N, K };
+      })
+      : [];
     // Only CPUs have subgroups that are always 8 wide.
-    this.software = software ?? (adapter.info.isFallbackAdapter || this.subgroupSize === 8);
+    this.software = software ?? (isFallbackAdapter || this.subgroupSize === 8);
     this.errors = new ErrorLog(gpu);
     this.params = new ParamsPool(gpu, this.ledger);
     this.arena = new Arena((bytes) => this.allocate(bytes, "activations"));
@@ -155,21 +177,6 @@ export class Device implements Disposable {
   get description(): string {
     const { description, device, vendor } = this.adapter.info;
     return description || device || vendor || "unknown adapter";
-  }
-
-  /** The subgroup width where it is known not to vary and subgroup functions may be called; else 0. */
-  get subgroupSize(): number {
-    const info = this.adapter.info as GPUAdapterInfo & { subgroupMinSize?: number; subgroupMaxSize?: number };
-    const { subgroupMinSize, subgroupMaxSize } = info;
-    if (!this.features.has("subgroups") || subgroupMinSize !== subgroupMaxSize) return 0;
-    return subgroupMinSize ?? 0;
-  }
-
-  /** What subgroup matrices can do here; empty where the device has none, or subgroups whose width varies. */
-  get subgroupMatrixConfigs(): readonly SubgroupMatrixConfig[] {
-    if (!this.features.has(SUBGROUP_MATRIX) || this.subgroupSize === 0) return [];
-    const info = this.adapter.info as GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
-    return [...info.subgroupMatrixConfigs ?? []];
   }
 
   /** Frees every buffer of this device and the device itself. */

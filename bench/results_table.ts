@@ -138,29 +138,31 @@ const HEADER = [
   "x PyTorch",
 ];
 
-/** Runs through one backend as if they were one: the later says what both say. */
+/** What surrounds the rows of runs through one backend, as if they were one: a later run has the last word. */
 function merged(a: Report, b: Report): Report {
-  const better = ["f32", "f16", "matrix", "copy"] as const;
   const ceilings = { ...a.ceilings, ...b.ceilings };
-  for (const name of better) ceilings[name] = Math.max(a.ceilings[name] ?? 0, b.ceilings[name] ?? 0);
-  return {
-    ...a,
-    ...b,
-    ceilings,
-    host: { ...a.host, ...b.host, steps: [...a.host.steps, ...b.host.steps] },
-    rows: [...a.rows, ...b.rows],
-  };
+  for (const name of ["f32", "f16", "matrix", "copy"] as const) {
+    ceilings[name] = Math.max(a.ceilings[name] ?? 0, b.ceilings[name] ?? 0);
+  }
+  const steps = new Map([...a.host.steps, ...b.host.steps].map((step) => [step.shape, step]));
+  return { ...a, ...b, ceilings, host: { ...a.host, ...b.host, steps: [...steps.values()] } };
 }
 
-const byBackend = (reports: readonly Report[]): Report[] =>
-  [...Map.groupBy(reports, ({ machine }) => machine.backend).values()].map((runs) => runs.reduce(merged));
+const byBackend = (reports: readonly Report[]): Report[][] => [
+  ...Map.groupBy(reports, ({ machine }) => machine.backend).values(),
+];
+
+/** Rows of runs through one backend: ratios are those within a run, and a later run replaces the same row of an earlier one. */
+function rowsOfAll(runs: readonly Report[]): string[][] {
+  return [...new Map(runs.flatMap(rowsOf).map((cells) => [`${cells[0]} ${cells[1]}`, cells])).values()];
+}
 
 /** README's section: for each device what was measured, and how many times faster than others that is. */
 export function performanceSection(files: ReadonlyMap<string, Results>): string {
   const parts = newest(files).flatMap(({ reports }) =>
-    byBackend(reports).flatMap((report) => {
-      const rows = rowsOf(report);
-      return [sentences(report), ...(rows.length > 0 ? [markdownTable(HEADER, rows)] : [])];
+    byBackend(reports).flatMap((runs) => {
+      const rows = rowsOfAll(runs);
+      return [sentences(runs.reduce(merged)), ...(rows.length > 0 ? [markdownTable(HEADER, rows)] : [])];
     })
   );
   return parts.join("\n\n");

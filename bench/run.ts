@@ -90,7 +90,7 @@ export async function runBench(
   const elapsed = () => (performance.now() - start) / 1000;
   const { chosen, portable } = await openDevices(backend);
   using _chosen = chosen, _portable = portable;
-  const report = await emptyReport(words, chosen, signal);
+  const report = await emptyReport([...words, ...(quick ? ["--quick"] : [])], chosen, signal);
   const { machine, ceilings } = report;
   const { cases, picture, tooLarge } = select(ALL_CASES, words, { quick, software: machine.software });
   // A GPU's time goes to what fills it.

@@ -70,6 +70,14 @@ Deno.test("performanceSection() tells the runs of one backend as one", () => {
   assert.match(section, /256 tokens[^]*1024 tokens/);
 });
 
+Deno.test("performanceSection() compares within a run only, and lets a later run replace a row", () => {
+  const early = report("2026-11-27", "X", [row("matrix", "chosen", 2), row("tfjs", "peer", 4)], ["early"]);
+  const late = report("2026-11-27", "X", [row("matrix", "chosen", 1), row("tfjs", "peer", 8)], ["late"]);
+  const section = performanceSection(new Map([["2026-11-27-x.json", { reports: [early, late] }]]));
+  assert.equal(section.match(/256 tokens/g)?.length, 1);
+  assert.match(section, /\| 1\.00 ms \| .*\| 8\.00 /);
+});
+
 Deno.test("performanceSection() leaves out what was wrong and what nobody else was measured at", () => {
   const rows = [row("broken", "chosen", 1, { ok: false }), row("alone", "chosen", 1, { op: "matmul" })];
   const section = performanceSection(new Map([["2026-11-27-x.json", { reports: [report("2026-11-27", "X", rows)] }]]));

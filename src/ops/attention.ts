@@ -35,13 +35,14 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
   checkAdded("mask", mask, masked * keys);
   checkAdded("relative bias", relativeBias, heads * (queries + keys - 1));
   const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
-  const byRows = !options.variant && prefersRows(rec.device, { ...options, dense });
+  const halves = options.halves && !rec.device.software; // a CPU gains little by them
+  const byRows = !options.variant && prefersRows(rec.device, { ...options, dense, halves });
   const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
   const toHalves = options.toHalves && !byRows && variant.kernels.f16 !== undefined;
   const y = rec.tensor([batch, queries, heads * headWidth], toHalves ? "f16" : "f32");
   if (queries === 0 || batch === 0) return y;
   if (byRows) {
-    attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, options);
+    attentionByRows(rec, q.tensor, k.tensor, v.tensor, y, { ...options, halves });
     return y;
   }
   using _scope = rec.scope();

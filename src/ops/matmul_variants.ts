@@ -96,12 +96,21 @@ export function matrixMatmul(tile: MatrixTile, shape: MatrixShape): MatmulVarian
   };
 }
 
-/** The largest products that a device's tensor cores do with factors of f16 and sums of f32; undefined where it has none. */
-export function matrixShape(device: Device): MatrixShape | undefined {
+function largestShape(device: Device): MatrixShape | undefined {
   return device.subgroupMatrixConfigs
     .filter((config) => config.componentType === "f16" && config.resultComponentType === "f32")
     .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
     .map(({ M, N, K }) => ({ MATRIX_M: M, MATRIX_N: N, MATRIX_K: K, SUBGROUP_SIZE: device.subgroupSize }))[0];
+}
+
+// Choices made so far, since a network makes the same ones at each step.
+const shapes = new WeakMap<Device, MatrixShape | undefined>();
+const chosen = new WeakMap<Device, Map<string, MatmulVariant>>();
+
+/** The largest products that a device's tensor cores do with factors of f16 and sums of f32; undefined where it has none. */
+export function matrixShape(device: Device): MatrixShape | undefined {
+  if (!shapes.has(device)) shapes.set(device, largestShape(device));
+  return shapes.get(device);
 }
 
 /**
@@ -110,11 +119,21 @@ export function matrixShape(device: Device): MatrixShape | undefined {
  * @param rows M, rows of the product.
  * @param depth K, what is summed over.
  */
-export function matmulVariant(
+export function matmulVariant(device: Device, rows: number, depth: number, traits: ProductTraits = {}): MatmulVariant {
+  const { columns = 1024, dtype = "f16", inFours = true, precise = false } = traits;
+  let known = chosen.get(device);
+  if (!known) chosen.set(device, known = new Map());
+  const key = `${rows} ${depth} ${columns} ${dtype} ${inFours} ${precise}`;
+  let variant = known.get(key);
+  if (!variant) known.set(key, variant = choose(device, rows, depth, { columns, dtype, inFours, precise }));
+  return variant;
+}
+
+function choose(
   device: Device,
   rows: number,
   depth: number,
-  { columns = 1024, dtype = "f16", inFours = true, precise = false }: ProductTraits = {},
+  { columns, dtype, inFours, precise }: Required<ProductTraits>,
 ): MatmulVariant {
   if (device.software) {
     return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);

@@ -25,7 +25,7 @@ const MATRIX: KernelSource = {
   features: ["shader-f16", "subgroups", SUBGROUP_MATRIX],
 };
 
-const STEPS = 1024;
+const STEPS = 8192;
 const COPIED_BY_ROW = 16 << 20, ROW_GROUPS = COPIED_BY_ROW / 16 / 256;
 const MATRIX_SUBGROUPS = 4;
 
@@ -73,7 +73,7 @@ async function matrixRate(device: Device, emptyMs: number, signal?: AbortSignal)
   const shape = matrixShape(device);
   if (!shape) return undefined;
   const { MATRIX_M: M, MATRIX_N: N, MATRIX_K: K, SUBGROUP_SIZE } = shape;
-  const groups = device.software ? 16 : 4096, subgroups = groups * MATRIX_SUBGROUPS;
+  const groups = device.software ? 4 : 4096, subgroups = groups * MATRIX_SUBGROUPS;
   // Factors of ones and of twos: the last of the four sums is of fours.
   const factors = [[M * K, 1], [M * K, 2], [K * N, 1], [K * N, 2]].flatMap(([count, value]) =>
     Array(count).fill(value)

@@ -125,7 +125,7 @@ export async function runBench(
     report.pytorch = { torch, device, ceilings };
     report.rows.push(...rows.filter(measured));
   }
-  refine(report, await measureCeilings(chosen, signal));
+  if (report.rows.length > 0) refine(report, await measureCeilings(chosen, signal));
   if (picture && elapsed() < limit) report.firstPicture = await firstPicture(machine.backend, signal);
   await onProgress(report);
   if (picture && elapsed() < limit) {

@@ -9,7 +9,6 @@
 // Bindings and the end: matmul_epilogue.wgsl, or again conv2d_matrix.wgsl.
 
 const THREADS = SUBGROUPS_M * SUBGROUPS_N * SUBGROUP_SIZE;
-const BAND = 8u;
 const TILE_M = SUBGROUPS_M * DOWN * MATRIX_M;
 const TILE_N = SUBGROUPS_N * ACROSS * MATRIX_N;
 const A_ROW = TILE_K / 8u; // cells of eight halves
@@ -151,20 +150,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  // Bands of 8 tiles of rows, and in a band column by column: workgroups that run at one time share rows and columns in the cache.
-  let tile = group.x + group.y * groups.x;
-  let tiles_down = (p.rows + TILE_M - 1u) / TILE_M;
-  let band = tile / (p.column_groups * BAND);
-  let within = tile % (p.column_groups * BAND);
-  let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
-  let first_row = (band * BAND + within % height) * TILE_M;
+  let tile = tile_of(group, groups, TILE_M);
+  let first_row = tile.x * TILE_M;
   let place = Place(
     origin_of(first_row, 0u, thread),
     origin_of(first_row, 1u, thread),
     origin_of(first_row, 2u, thread),
     origin_of(first_row, 3u, thread),
     first_row,
-    within / height * TILE_N,
+    tile.y * TILE_N,
     thread,
   );
   let subgroup = thread / SUBGROUP_SIZE;

@@ -7,7 +7,6 @@
 // Compilers that guard loops and indices do not unroll them, and keep what a loop walks through in memory: so what should be in
 // registers has names. Bindings and the end: matmul_epilogue.wgsl.
 
-const BAND = 8u;
 const THREADS = GROUP_X * GROUP_Y;
 const TILE_M = 8u * GROUP_Y;
 const TILE_N = 8u * GROUP_X;
@@ -169,13 +168,8 @@ fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  // Bands of 8 tiles of rows, and in a band column by column: workgroups that run at one time share rows and columns in the cache.
-  let tile = group.x + group.y * groups.x;
-  let tiles_down = (p.rows + TILE_M - 1u) / TILE_M;
-  let band = tile / (p.column_groups * BAND);
-  let within = tile % (p.column_groups * BAND);
-  let height = max(1u, min(BAND, tiles_down - min(tiles_down, band * BAND)));
-  let place = Place((band * BAND + within % height) * TILE_M, within / height * 2u * GROUP_X, thread);
+  let tile = tile_of(group, groups, TILE_M);
+  let place = Place(tile.x * TILE_M, tile.y * 2u * GROUP_X, thread);
 
   var part0 = Part();
   var part1 = Part();

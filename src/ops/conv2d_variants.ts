@@ -2,6 +2,7 @@
 // Out: a kernel for each type of weights, its constants, and what a workgroup covers.
 
 import commonSource from "../../shaders/conv2d_common.wgsl" with { type: "text" };
+import bands from "../../shaders/matmul_bands.wgsl" with { type: "text" };
 import cells from "../../shaders/matmul_cells_f16.wgsl" with { type: "text" };
 import matrixEnds from "../../shaders/conv2d_matrix.wgsl" with { type: "text" };
 import matrixSource from "../../shaders/matmul_matrix.wgsl" with { type: "text" };
@@ -35,7 +36,7 @@ const TILE = forWeights({ name: "conv2d_tile", source: tileSource, shared });
 const MATRIX: KernelSource = {
   name: "conv2d_matrix",
   source: matrixSource,
-  shared: [matrixEnds, commonSource, cells],
+  shared: [matrixEnds, commonSource, bands, cells],
   features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
 };
 

@@ -1,5 +1,6 @@
 // The matmul kernels as their .wgsl files make them: what they share, and one of each kind for each type of weights.
 
+import bands from "../../shaders/matmul_bands.wgsl" with { type: "text" };
 import blocks from "../../shaders/matmul_blocks.wgsl" with { type: "text" };
 import cellsBlocks from "../../shaders/matmul_cells_blocks.wgsl" with { type: "text" };
 import cellsF16 from "../../shaders/matmul_cells_f16.wgsl" with { type: "text" };
@@ -34,9 +35,12 @@ function forQuads(kernel: KernelSource, ends: readonly string[]): Record<WeightD
 
 // Kernels that bring cells of weights to workgroup memory.
 function forCells(kernel: KernelSource, ends: readonly string[]): WeightKernels {
-  const inBlocks = (source: string) => ({ ...kernel, shared: [epilogue, rows, ...ends, cellsBlocks, blocks, source] });
+  const inBlocks = (source: string) => ({
+    ...kernel,
+    shared: [epilogue, bands, rows, ...ends, cellsBlocks, blocks, source],
+  });
   return {
-    f16: { ...kernel, shared: [epilogue, rows, ...ends, cellsF16] },
+    f16: { ...kernel, shared: [epilogue, bands, rows, ...ends, cellsF16] },
     int8: inBlocks(int8),
     int4: inBlocks(int4),
   };
@@ -49,12 +53,13 @@ export const PORTABLE = forQuads({ name: "matmul", source: portableSource }, [co
 export const WIDE = forQuads({ name: "matmul_wide", source: wideSource, features: ["subgroups"] }, [columns1]);
 
 /** Needs workgroup memory for its tiles, and all extents in fours. */
-export const TILE = forQuads({ name: "matmul_tile", source: tileSource }, [columns4, toFloats]);
+export const TILE = forQuads({ name: "matmul_tile", source: tileSource }, [columns4, toFloats, bands]);
 
 /** The same with products and short sums of halves. */
 export const TILE_F16 = forQuads({ name: "matmul_tile_f16", source: tileSource, features: ["shader-f16"] }, [
   columns4,
   toFloats,
+  bands,
 ]);
 
 const MATRIX_KERNEL: KernelSource = {

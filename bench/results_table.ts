@@ -76,7 +76,7 @@ function sentences(
   const told = [
     `**${machine.device}** (${machine.driver}) through ${machine.backend === "dawn" ? "Dawn" : "Deno's WebGPU"}, ${
       date.slice(0, 10)
-    }, commit ${commit}, ${machine.cores} cores with a load of ${load[0].toFixed(1)}.`,
+    }, commit ${commit}, ${machine.cores} cores with a load of up to ${Math.max(...load).toFixed(1)}.`,
     `Ceilings of the same run: ${giga(ceilings.f32)}FLOP/s in f32${
       more.map(([name, value]) => value ? `, ${giga(value)}FLOP/s in ${name}` : "").join("")
     }, a copy ${giga(ceilings.copy)}B/s.`,
@@ -145,7 +145,8 @@ function merged(a: Report, b: Report): Report {
     ceilings[name] = Math.max(a.ceilings[name] ?? 0, b.ceilings[name] ?? 0);
   }
   const steps = new Map([...a.host.steps, ...b.host.steps].map((step) => [step.shape, step]));
-  return { ...a, ...b, ceilings, host: { ...a.host, ...b.host, steps: [...steps.values()] } };
+  const load: Report["load"] = [Math.max(a.load[0], b.load[0]), Math.max(a.load[1], b.load[1])];
+  return { ...a, ...b, ceilings, load, host: { ...a.host, ...b.host, steps: [...steps.values()] } };
 }
 
 const byBackend = (reports: readonly Report[]): Report[][] => [

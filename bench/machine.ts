@@ -11,12 +11,13 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 export function describeMachine(device: Device): Machine {
   const { vendor, architecture } = device.adapter.info;
   const driver = driverOf(device.description, findVulkan()?.drivers ?? []);
+  const nvidia = askNvidia(vendor);
   return {
-    device: device.description,
+    device: nvidia?.name ?? device.description, // Dawn describes a card by its driver
     vendor,
     architecture,
     backend: device.entry.backend,
-    driver: nvidiaDriver(vendor) ?? (driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : ""),
+    driver: nvidia?.driver ?? (driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : ""),
     software: device.software,
     features: [...device.features].filter((name) => /subgroup|f16|timestamp/.test(name)).sort(),
     subgroupSize: device.subgroupSize,
@@ -34,15 +35,16 @@ const readText = (path: string): string | undefined => {
   }
 };
 
-/** The version that NVIDIA's tool tells; Deno keeps /proc to itself. */
-function nvidiaDriver(vendor: string): string | undefined {
+/** What NVIDIA's tool tells of its card; Deno keeps /proc to itself. */
+function askNvidia(vendor: string): { name: string; driver: string } | undefined {
   if (!/nvidia|^4318$/i.test(vendor)) return undefined;
   try {
-    const args = ["--query-gpu=driver_version", "--format=csv,noheader"];
+    const args = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
     const { stdout } = new Deno.Command("nvidia-smi", { args, stderr: "null" }).outputSync();
-    return `NVIDIA ${new TextDecoder().decode(stdout).trim().split("\n")[0]}`;
+    const [name, version] = new TextDecoder().decode(stdout).trim().split("\n")[0].split(", ");
+    return name && version ? { name, driver: `NVIDIA ${version}` } : undefined;
   } catch {
-    return "NVIDIA";
+    return undefined;
   }
 }
 

@@ -46,7 +46,11 @@ export async function wholePicture(
   );
   const shape = [1, CAPTION, encoder.config.dModel];
   const embeds = (seed: number) => ({ data: numbers(shape[1] * shape[2], seed, 0.1), shape });
-  const given = blocks === 0 ? { promptEmbeds: embeds(1), negativePromptEmbeds: embeds(2) } : {};
+  const mask = new Array<number>(CAPTION).fill(1);
+  const given = blocks > 0 ? {} : {
+    ...{ promptEmbeds: embeds(1), promptAttentionMask: mask },
+    ...{ negativePromptEmbeds: embeds(2), negativePromptAttentionMask: mask },
+  };
   const paint = async () => {
     const start = performance.now();
     const options = { seed: 0, numInferenceSteps: steps, width: size, height: size, signal, ...given };

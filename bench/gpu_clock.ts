@@ -13,7 +13,7 @@ export type Work = (rec: Recorder) => unknown;
 
 /** Milliseconds that one submit should take, so that what surrounds it does not count; a GPU's own clock sees little of that. */
 const ROUND_MS = { cpu: 150, gpu: 40 };
-const WARM_UP_MS = 120;
+const WARM_UP_MS = 200;
 const MOST_REPETITIONS = 1024;
 
 /** Timestamps before the first dispatch and behind the last: only these two get a pass of their own. */
@@ -122,17 +122,19 @@ export async function timeWork(
 ): Promise<GpuTiming> {
   const first = await runOnce(device, work, 1, 0);
   const dispatches = first.dispatches;
+  const round = ROUND_MS[device.software ? "cpu" : "gpu"];
+  const repetitionsFor = (single: number) => Math.max(1, Math.min(MOST_REPETITIONS, Math.ceil(round / single)));
   const single = Math.max(first.wallMs - emptyMs, 0.01);
-  const repetitions = Math.max(
-    1,
-    Math.min(MOST_REPETITIONS, Math.ceil(ROUND_MS[device.software ? "cpu" : "gpu"] / single)),
-  );
+  let repetitions = repetitionsFor(single);
   // What takes longer than all rounds together has been measured by now.
   const runs: RunTimes[] = single > patience.budgetMs ? [first] : [];
   if (runs.length === 0) {
-    // A GPU that has waited for the host runs slowly at first.
+    // A GPU that has waited for the host runs slowly at first, and one run of short work is mostly the wait for its end.
     const warmUntil = performance.now() + (device.software ? 0 : WARM_UP_MS);
-    while (performance.now() < warmUntil) await runOnce(device, work, repetitions, 0);
+    while (performance.now() < warmUntil) {
+      const { wallMs } = await runOnce(device, work, repetitions, 0);
+      repetitions = repetitionsFor(Math.max(wallMs - emptyMs, 0.01) / repetitions);
+    }
     await measure(
       async () => {
         const run = await runOnce(device, work, repetitions, dispatches * repetitions);

@@ -135,14 +135,21 @@ async function runTests(args: string[]): Promise<number> {
     ...(out.isTerminal() ? {} : { NO_COLOR: "1" }),
   };
   const total: Tally = { passed: 0, failed: 0, ignored: 0, failures: [], announced: 0 };
-  // Each file in a process of its own: lavapipe now and then aborts while a process ends, and must not take other tests along.
-  for (const file of testFiles(paths.length > 0 ? paths : [tests])) {
-    const tally = await runFile(file, flags, env, out);
+  const isWhole = positionals.length === 0;
+  const add = (tally: Tally) => {
     total.passed += tally.passed;
     total.failed += tally.failed;
     total.ignored += tally.ignored;
     total.failures.push(...tally.failures);
+  };
+  // Each file in a process of its own: lavapipe now and then aborts while a process ends, and must not take other tests along.
+  for (const file of testFiles(paths.length > 0 ? paths : [tests])) {
+    const tally = await runFile(file, [...flags, file], env, out);
+    add(tally);
     if (values["fail-fast"] && tally.failed > 0) break;
+  }
+  if (isWhole && !(values["fail-fast"] && total.failed > 0)) {
+    add(await runFile("docstrings", [...flags, ...EXAMPLES], env, out));
   }
   if (words.length > 0 && total.passed + total.failed + total.ignored === 0) {
     console.error(`pixart: Cannot find a test as its file or name must have "${words[0]}": none has`);
@@ -168,15 +175,18 @@ function testFiles(paths: readonly string[]): string[] {
   return [...new Set(found)];
 }
 
-/** Runs one file and streams what `deno test` prints; a run without a summary counts as one failed test. */
+/** The examples of docstrings; an assertion of theirs that fails is an error. */
+const EXAMPLES = ["--doc", `--preload=${join(tests, "_examples.ts")}`, "mod.ts", "src"];
+
+/** Runs `deno test` for one file, or what is called so, and streams its words; a run without a summary counts as one failed test. */
 async function runFile(
   file: string,
-  flags: readonly string[],
+  args: readonly string[],
   env: Record<string, string>,
   out: typeof Deno.stdout,
 ): Promise<Tally> {
   const options = { cwd: root, env, stdin: "null", stdout: "piped", stderr: "inherit" } as const;
-  const child = new Deno.Command(Deno.execPath(), { args: [...flags, file], ...options }).spawn();
+  const child = new Deno.Command(Deno.execPath(), { args: [...args], ...options }).spawn();
   const tally: Tally = { passed: 0, failed: 0, ignored: 0, failures: [], announced: 0 };
   let complete = false;
   let rest = "";

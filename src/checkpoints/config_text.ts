@@ -13,7 +13,7 @@ const WHOLE = new RegExp(`^( *"(?:${FLOATS.join("|")})": -?\\d+)(,?)$`, "gm");
  *
  * @example
  * ```ts
- * import { configText } from "./src/checkpoints/config_text.ts";
+ * import { configText } from "./config_text.ts";
  * console.assert(configText({ num_layers: 2, dropout: 0 }) === '{\n  "dropout": 0.0,\n  "num_layers": 2\n}\n');
  * ```
  */

@@ -128,7 +128,7 @@ async function describeOne(address: string, options: OpenModelOptions): Promise<
  * @throws {WeightsError} when there are no weights, or they are broken.
  * @example
  * ```ts
- * import { describeModel } from "./src/checkpoints/describe_model.ts";
+ * import { describeModel } from "./describe_model.ts";
  * const [{ model, tensors }] = await describeModel("tests/golden/dit-sigma");
  * console.assert(model === "PixArtTransformer2DModel" && tensors.length > 0);
  * ```

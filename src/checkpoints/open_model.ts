@@ -141,7 +141,7 @@ async function kindAt(address: string, options: OpenModelOptions): Promise<Model
  * @throws {UsageError} when it holds several networks and `component` does not say which.
  * @example
  * ```ts
- * import { openModel } from "./src/checkpoints/open_model.ts";
+ * import { openModel } from "./open_model.ts";
  * using model = await openModel("tests/golden/vae");
  * console.assert(model.kind === "vae" && model.source.has("quant_conv.weight"));
  * ```

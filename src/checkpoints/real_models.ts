@@ -111,7 +111,7 @@ export const REAL_MODELS: readonly string[] = [
  * @throws {UsageError} when there is none of the name.
  * @example
  * ```ts
- * import { realModel } from "./src/checkpoints/real_models.ts";
+ * import { realModel } from "./real_models.ts";
  * console.assert(realModel("sigma-2k").transformer?.sampleSize === 256);
  * ```
  */

@@ -79,7 +79,7 @@ function splitJsonLine(line: string): { prompt: string; words: string[] } {
  * @throws {UsageError} naming the first line that cannot be carried out.
  * @example
  * ```ts
- * import { parseBatch } from "./src/cli/batch_file.ts";
+ * import { parseBatch } from "./batch_file.ts";
  * const common = { steps: 20, guidance: 4.5, numImages: 1, cleanCaption: true, binning: true };
  * const [line] = parseBatch("a cat --ar 3:4 --seed 7", common, "cats.txt");
  * console.assert(line.prompt === "a cat" && line.flags.seed === 7 && line.flags.steps === 20);

@@ -21,7 +21,7 @@ const WITH_SCALE = /^(?!https?:\/\/[^/]*$)(.+):([+-]?(?:\d+\.?\d*|\.\d+))$/;
  * @throws {UsageError} when it names no file.
  * @example
  * ```ts
- * import { addLoraChoice } from "./src/cli/loras.ts";
+ * import { addLoraChoice } from "./loras.ts";
  * console.assert(addLoraChoice("style.safetensors:0.8")[0].scale === 0.8);
  * ```
  */

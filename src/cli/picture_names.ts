@@ -32,7 +32,7 @@ function cutToBytes(text: string, most: number): string {
  *
  * @example
  * ```ts
- * import { slugOf } from "./src/cli/picture_names.ts";
+ * import { slugOf } from "./picture_names.ts";
  * console.assert(slugOf("A red apple, 3/4 view!") === "a-red-apple-3-4-view");
  * ```
  */
@@ -49,7 +49,7 @@ export function slugOf(prompt: string): string {
  * @throws {UsageError} when it speaks of something else, or gives an empty name.
  * @example
  * ```ts
- * import { pictureName } from "./src/cli/picture_names.ts";
+ * import { pictureName } from "./picture_names.ts";
  * const facts = { prompt: "a cat", seed: 7, steps: 20, guidance: 4.5 };
  * console.assert(pictureName("{prompt[:100]}", facts) === "a cat" && pictureName("{slug}-{seed}", facts) === "a-cat-7");
  * ```

@@ -7,7 +7,7 @@
  * @param numeric Columns that are set to the right.
  * @example
  * ```ts
- * import { formatTable } from "./src/cli/table.ts";
+ * import { formatTable } from "./table.ts";
  * console.assert(formatTable(["", ""], [["a", "10"], ["bb", "9"]], [1]) === "  a   10\n  bb   9");
  * ```
  */

@@ -48,7 +48,7 @@ export interface OpenTransformer {
  * message names the option that says what is unknown.
  * @example
  * ```ts
- * import { openTransformer } from "./src/dit/open_transformer.ts";
+ * import { openTransformer } from "./open_transformer.ts";
  * const { config, source } = await openTransformer("tests/golden/dit-sigma");
  * console.assert(config.numLayers === 3 && source.has("proj_out.weight"));
  * source[Symbol.dispose]();

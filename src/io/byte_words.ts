@@ -25,7 +25,7 @@ export function formatBytes(bytes: number): string {
  * @returns Whole bytes; nothing where the words are no number of bytes above 0.
  * @example
  * ```ts
- * import { parseBytes } from "./src/io/byte_words.ts";
+ * import { parseBytes } from "./byte_words.ts";
  * console.assert(parseBytes("4GB") === 4e9 && parseBytes("4 GiB") === 2 ** 32 && parseBytes("four") === undefined);
  * ```
  */

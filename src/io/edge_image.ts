@@ -13,8 +13,8 @@ const STEP = 4;
  *
  * @example
  * ```ts
- * import { edgeImage } from "./src/io/edge_image.ts";
- * import { Image } from "./src/io/image.ts";
+ * import { edgeImage } from "./edge_image.ts";
+ * import { Image } from "./image.ts";
  * const halves = new Image({ width: 4, height: 1, pixels: Uint8Array.from({ length: 12 }, (_, i) => i < 6 ? 0 : 255) });
  * console.assert([0, 3, 6, 9].map((at) => edgeImage(halves).pixels[at]).join() === "0,255,255,0");
  * ```

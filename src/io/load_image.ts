@@ -15,8 +15,8 @@ import { decodeWebp } from "./webp.ts";
  * @throws {UsageError} when nothing readable is there, or it is no such picture, damaged or too large.
  * @example
  * ```ts
- * import { Image } from "./src/io/image.ts";
- * import { loadImage } from "./src/io/load_image.ts";
+ * import { Image } from "./image.ts";
+ * import { loadImage } from "./load_image.ts";
  * const red = new Image({ width: 2, height: 1, pixels: Uint8Array.of(255, 0, 0, 255, 0, 0) });
  * const again = await loadImage(await red.encode());
  * console.assert(again.width === 2 && again.pixels[0] === 255);

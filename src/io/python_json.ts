@@ -14,7 +14,7 @@ const STRING_OR_WORD = /"[^"\\]*(?:\\[^][^"\\]*)*"|-?\bInfinity\b|\bNaN\b/g;
  * @throws {SyntaxError} When the text is neither JSON nor this extension of it.
  * @example
  * ```ts
- * import { parsePythonJson } from "./src/io/python_json.ts";
+ * import { parsePythonJson } from "./python_json.ts";
  * const [least] = parsePythonJson("[-Infinity]") as number[];
  * console.assert(least === -Infinity);
  * ```

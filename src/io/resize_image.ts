@@ -60,8 +60,8 @@ function along(pixels: Uint8Array, outer: number, from: number, inner: number, s
  * @returns One of `width` by `height` pixels; metadata stays.
  * @example
  * ```ts
- * import { Image } from "./src/io/image.ts";
- * import { resizeImage } from "./src/io/resize_image.ts";
+ * import { Image } from "./image.ts";
+ * import { resizeImage } from "./resize_image.ts";
  * const grey = new Image({ width: 5, height: 3, pixels: new Uint8Array(45).fill(100) });
  * const large = resizeImage(grey, 16, 8);
  * console.assert(large.width === 16 && large.pixels.every((value) => value === 100));

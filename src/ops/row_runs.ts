@@ -52,7 +52,7 @@ function cut(rows: number, length: number): RowRun[] {
  * @example
  * ```ts
  * import { Device } from "@pixart/webgpu";
- * import { rowRuns } from "./src/ops/row_runs.ts";
+ * import { rowRuns } from "./row_runs.ts";
  * using device = await Device.open({ limits: { maxStorageBufferBindingSize: 1000 } });
  * console.assert(rowRuns(device, 100, [4]).map(({ first }) => first).join() === "0,48,96");
  * ```

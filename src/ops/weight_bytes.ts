@@ -11,7 +11,7 @@ const BITS: Record<WeightDType, number> = { f32: 32, f16: 16, int8: 8, int4: 4 }
  *
  * @example
  * ```ts
- * import { weightBytes } from "./src/ops/weight_bytes.ts";
+ * import { weightBytes } from "./weight_bytes.ts";
  * console.assert(weightBytes(64, 6, "f16") === 64 * 8 * 2);
  * ```
  */

@@ -28,7 +28,7 @@ const TABLES = new Map([
  * @returns The table, or undefined when there is none for this side.
  * @example
  * ```ts
- * import { binTableFor } from "./src/pipelines/aspect_ratio_bins.ts";
+ * import { binTableFor } from "./aspect_ratio_bins.ts";
  * console.assert(binTableFor(128)?.["1.0"].join() === "1024,1024");
  * ```
  */
@@ -45,8 +45,8 @@ export function binTableFor(sampleSize: number): AspectRatioTable | undefined {
  * @throws {UsageError} When a size is not above 0.
  * @example
  * ```ts
- * import { classifyHeightWidthBin } from "./src/pipelines/aspect_ratio_bins.ts";
- * import { ASPECT_RATIO_1024 } from "./src/pipelines/aspect_ratio_tables.ts";
+ * import { classifyHeightWidthBin } from "./aspect_ratio_bins.ts";
+ * import { ASPECT_RATIO_1024 } from "./aspect_ratio_tables.ts";
  * console.assert(classifyHeightWidthBin(1080, 1920, ASPECT_RATIO_1024).join() === "768,1344");
  * ```
  */
@@ -80,7 +80,7 @@ export interface ResizeAndCrop {
  * @throws {UsageError} When a size is not above 0.
  * @example
  * ```ts
- * import { resizeAndCropPlan } from "./src/pipelines/aspect_ratio_bins.ts";
+ * import { resizeAndCropPlan } from "./aspect_ratio_bins.ts";
  * const plan = resizeAndCropPlan(768, 1344, 1080, 1920);
  * console.assert(plan.resizedHeight === 1097 && plan.resizedWidth === 1920 && plan.top === 8 && plan.left === 0);
  * ```

@@ -53,7 +53,7 @@ export interface PictureOrigin extends ToldOptions {
  *
  * @example
  * ```ts
- * import { modelLabel } from "./src/pipelines/metadata.ts";
+ * import { modelLabel } from "./metadata.ts";
  * console.assert(modelLabel("/home/me/models/mine/") === "mine");
  * console.assert(modelLabel("hub/models--org--name/snapshots/0123") === "org/name");
  * ```

@@ -32,7 +32,7 @@ const TRAINING_STEPS = 1000;
  * @throws {UsageError} when a pattern is no regular expression, or names no layer.
  * @example
  * ```ts
- * import { perturbedBlocks } from "./src/pipelines/pag.ts";
+ * import { perturbedBlocks } from "./pag.ts";
  * console.assert([...perturbedBlocks("blocks.(4|17)", 28)].join() === "4,17");
  * console.assert(perturbedBlocks("blocks.1", 28).size === 1 && perturbedBlocks(/blocks.1/, 28).size === 11);
  * ```

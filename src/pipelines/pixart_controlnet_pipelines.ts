@@ -65,6 +65,18 @@ export class PixArtAlphaControlnetPipeline extends PixArtAlphaPipeline {
 /**
  * Text to image with PixArt-Σ, steered by a picture: the same recipe. No ControlNet of Σ was released; `PixArtControlNetAdapterModel.fromTransformer`
  * makes one to train.
+ *
+ * @example
+ * ```ts
+ * import { DEFAULT_MODEL, edgeImage, PixArtControlNetAdapterModel, PixArtSigmaControlnetPipeline, PixArtSigmaPipeline } from "@pixart/webgpu";
+ * using base = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL);
+ * const { images: [apple] } = await base.generate("a red apple", { seed: 0, numInferenceSteps: 2 });
+ * using controlnet = await PixArtControlNetAdapterModel.fromTransformer(base.components.transformer, { copies: 3 });
+ * const pipe = new PixArtSigmaControlnetPipeline({ ...base.components, controlnet });
+ * const options = { controlImage: edgeImage(apple), seed: 0, numInferenceSteps: 2 };
+ * const { images } = await pipe.generate("a red apple", options);
+ * console.assert(images[0].width === apple.width);
+ * ```
  */
 export class PixArtSigmaControlnetPipeline extends PixArtSigmaPipeline {
   /** Loads a pipeline and its ControlNet; see `PixArtAlphaControlnetPipeline.fromPretrained`. */

@@ -29,7 +29,7 @@ export class CounterNoise {
    *
    * @example
    * ```ts
-   * import { CounterNoise } from "./src/random/counter_noise.ts";
+   * import { CounterNoise } from "./counter_noise.ts";
    * const noise = new CounterNoise(0, "w");
    * const [all, second] = [new Uint32Array(2), new Uint32Array(1)];
    * noise.fill(0, all);

@@ -25,7 +25,7 @@ export type DDIMConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { DDIMScheduler } from "./src/schedulers/ddim.ts";
+ * import { DDIMScheduler } from "./ddim.ts";
  * const scheduler = new DDIMScheduler({ clipSample: false });
  * scheduler.setTimesteps(50);
  * console.assert(scheduler.plan({ eta: 1 }).every((step) => step.drawsNoise));

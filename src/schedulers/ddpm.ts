@@ -30,7 +30,7 @@ export type DDPMConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { DDPMScheduler } from "./src/schedulers/ddpm.ts";
+ * import { DDPMScheduler } from "./ddpm.ts";
  * const scheduler = new DDPMScheduler({ varianceType: "learned_range", clipSample: false });
  * scheduler.setTimesteps(100);
  * console.assert(scheduler.plan()[0].noiseScale?.kind === "exponential");

@@ -42,7 +42,7 @@ const FEW_STEPS = 15;
  *
  * @example
  * ```ts
- * import { DEISMultistepScheduler } from "./src/schedulers/deis_multistep.ts";
+ * import { DEISMultistepScheduler } from "./deis_multistep.ts";
  * const scheduler = new DEISMultistepScheduler({ solverOrder: 3 });
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.plan()[19].history.length === 3);

@@ -17,7 +17,7 @@ const FEW_STEPS = 15;
  *
  * @example
  * ```ts
- * import { DPMSolverMultistepScheduler } from "./src/schedulers/dpm_solver_multistep.ts";
+ * import { DPMSolverMultistepScheduler } from "./dpm_solver_multistep.ts";
  * const scheduler = new DPMSolverMultistepScheduler({ useKarrasSigmas: true });
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.plan().length === 20);

@@ -43,7 +43,7 @@ export type DPMSolverSinglestepConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { DPMSolverSinglestepScheduler } from "./src/schedulers/dpm_solver_singlestep.ts";
+ * import { DPMSolverSinglestepScheduler } from "./dpm_solver_singlestep.ts";
  * const scheduler = new DPMSolverSinglestepScheduler({ solverOrder: 3 });
  * scheduler.setTimesteps(7);
  * console.assert(scheduler.plan().map((step) => step.history.length).join("") === "1231231");

@@ -36,7 +36,7 @@ export function ancestralLevels(from: number, to: number): { down: number; up: n
  *
  * @example
  * ```ts
- * import { EulerAncestralDiscreteScheduler } from "./src/schedulers/euler_ancestral_discrete.ts";
+ * import { EulerAncestralDiscreteScheduler } from "./euler_ancestral_discrete.ts";
  * const scheduler = new EulerAncestralDiscreteScheduler();
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.plan().every((step) => step.drawsNoise));

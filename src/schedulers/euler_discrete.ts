@@ -30,7 +30,7 @@ export type EulerDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { EulerDiscreteScheduler } from "./src/schedulers/euler_discrete.ts";
+ * import { EulerDiscreteScheduler } from "./euler_discrete.ts";
  * const scheduler = new EulerDiscreteScheduler({ useKarrasSigmas: true });
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.sigmas[20] === 0);

@@ -23,7 +23,7 @@ export type HeunDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { HeunDiscreteScheduler } from "./src/schedulers/heun_discrete.ts";
+ * import { HeunDiscreteScheduler } from "./heun_discrete.ts";
  * const scheduler = new HeunDiscreteScheduler({ betaStart: 0.0001, betaEnd: 0.02 });
  * scheduler.setTimesteps(10);
  * console.assert(scheduler.plan().length === 19);

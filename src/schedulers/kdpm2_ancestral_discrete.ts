@@ -23,7 +23,7 @@ export type KDPM2AncestralDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>
  *
  * @example
  * ```ts
- * import { KDPM2AncestralDiscreteScheduler } from "./src/schedulers/kdpm2_ancestral_discrete.ts";
+ * import { KDPM2AncestralDiscreteScheduler } from "./kdpm2_ancestral_discrete.ts";
  * const scheduler = new KDPM2AncestralDiscreteScheduler({ betaStart: 0.0001, betaEnd: 0.02 });
  * scheduler.setTimesteps(10);
  * console.assert(scheduler.plan().filter((step) => step.drawsNoise).length === 9);

@@ -22,7 +22,7 @@ export type KDPM2DiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { KDPM2DiscreteScheduler } from "./src/schedulers/kdpm2_discrete.ts";
+ * import { KDPM2DiscreteScheduler } from "./kdpm2_discrete.ts";
  * const scheduler = new KDPM2DiscreteScheduler({ betaStart: 0.0001, betaEnd: 0.02 });
  * scheduler.setTimesteps(10);
  * console.assert(scheduler.plan().length === 19);

@@ -32,7 +32,7 @@ const SIGMA_DATA = 0.5;
  *
  * @example
  * ```ts
- * import { LCMScheduler } from "./src/schedulers/lcm.ts";
+ * import { LCMScheduler } from "./lcm.ts";
  * const scheduler = new LCMScheduler({ betaSchedule: "linear", betaStart: 0.0001, betaEnd: 0.02 });
  * scheduler.setTimesteps(4);
  * console.assert(scheduler.timesteps.join() === "999,759,499,259");

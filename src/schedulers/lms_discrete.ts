@@ -22,7 +22,7 @@ export type LMSDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { LMSDiscreteScheduler } from "./src/schedulers/lms_discrete.ts";
+ * import { LMSDiscreteScheduler } from "./lms_discrete.ts";
  * const scheduler = new LMSDiscreteScheduler();
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.plan()[19].history.length === 4);

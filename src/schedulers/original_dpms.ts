@@ -57,7 +57,7 @@ const UNLIMITED = 3.4028234663852886e38;
  *
  * @example
  * ```ts
- * import { DPMS } from "./src/schedulers/original_dpms.ts";
+ * import { DPMS } from "./original_dpms.ts";
  * const sampler = new DPMS();
  * sampler.setTimesteps(20);
  * console.assert(sampler.timesteps[0] === 999 && sampler.sigmas[20] > 0);

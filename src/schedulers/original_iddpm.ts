@@ -68,7 +68,7 @@ export function respacedTimesteps(total: number, respacing: string): number[] | 
  *
  * @example
  * ```ts
- * import { IDDPM } from "./src/schedulers/original_iddpm.ts";
+ * import { IDDPM } from "./original_iddpm.ts";
  * const sampler = new IDDPM();
  * sampler.setTimesteps(100);
  * console.assert(sampler.timesteps[0] === 999 && sampler.timesteps[99] === 0);

@@ -32,7 +32,7 @@ export type SASolverSamplerConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { SASolverSampler } from "./src/schedulers/original_sa_solver.ts";
+ * import { SASolverSampler } from "./original_sa_solver.ts";
  * const sampler = new SASolverSampler();
  * sampler.setTimesteps(25);
  * console.assert(sampler.plan()[24].noise === 0);

@@ -48,7 +48,7 @@ const ADAMS_BASHFORTH = [
  *
  * @example
  * ```ts
- * import { PNDMScheduler } from "./src/schedulers/pndm.ts";
+ * import { PNDMScheduler } from "./pndm.ts";
  * const scheduler = new PNDMScheduler({ skipPrkSteps: true });
  * scheduler.setTimesteps(20);
  * console.assert(scheduler.plan().length === 21);

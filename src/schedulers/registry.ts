@@ -56,7 +56,7 @@ export const SCHEDULERS: Readonly<Record<string, SchedulerFactory>> = {
  * @throws {ConfigError} When there is no such class, or a value cannot be honoured.
  * @example
  * ```ts
- * import { schedulerFromConfig } from "./src/schedulers/registry.ts";
+ * import { schedulerFromConfig } from "./registry.ts";
  * const json = { _class_name: "DPMSolverMultistepScheduler", beta_end: 0.02, solver_order: 2 };
  * const scheduler = schedulerFromConfig(json, "EulerDiscreteScheduler");
  * console.assert(scheduler.unknownConfigKeys.join() === "solver_order");

@@ -54,7 +54,7 @@ export type SASolverConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { SASolverScheduler } from "./src/schedulers/sa_solver.ts";
+ * import { SASolverScheduler } from "./sa_solver.ts";
  * const scheduler = new SASolverScheduler({ tauFunc: () => 0 });
  * scheduler.setTimesteps(25);
  * console.assert(scheduler.plan().every((step) => step.noise === 0));

@@ -155,7 +155,7 @@ export interface Scheduler {
  * @throws {UsageError} When the lengths do not fit together.
  * @example
  * ```ts
- * import { mixNoise } from "./src/schedulers/scheduler.ts";
+ * import { mixNoise } from "./scheduler.ts";
  * const noisy = mixNoise(Float32Array.of(2, 4), Float32Array.of(1, 1), [[1, 0], [0.5, 3]]);
  * console.assert(noisy.join() === "2,5");
  * ```

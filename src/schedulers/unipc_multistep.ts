@@ -65,7 +65,7 @@ export type UniPCMultistepConfig = Readonly<OptionValues<typeof OPTIONS>>;
  *
  * @example
  * ```ts
- * import { UniPCMultistepScheduler } from "./src/schedulers/unipc_multistep.ts";
+ * import { UniPCMultistepScheduler } from "./unipc_multistep.ts";
  * const scheduler = new UniPCMultistepScheduler({ solverOrder: 3 });
  * scheduler.setTimesteps(10);
  * console.assert(scheduler.plan().length === 10);

@@ -80,8 +80,8 @@ const MOST_JOINTS = 3;
  * @returns Lower-case text, perhaps empty.
  * @example
  * ```ts
- * import { cleanCaption } from "./mod.ts";
- * console.assert(cleanCaption("<b>A cat</b>, IMG_2034.JPG 1920x1080") === "a cat");
+ * import { cleanCaption } from "@pixart/webgpu";
+ * console.assert(cleanCaption("<b>A cat</b>, IMG_2034.JPG 1920x1080") === "a cat,");
  * ```
  */
 export function cleanCaption(caption: string): string {
@@ -100,7 +100,7 @@ export function cleanCaption(caption: string): string {
  * @param clean Whether it is cleaned, twice; else it is only lower-cased and stripped.
  * @example
  * ```ts
- * import { preprocessCaption } from "./mod.ts";
+ * import { preprocessCaption } from "@pixart/webgpu";
  * console.assert(preprocessCaption("  A Cat & a Dog ", false) === "a cat & a dog");
  * ```
  */

@@ -30,7 +30,7 @@ const MARK = /[\ue000-\uf8ff]/g;
  * @returns Parts in their order; none is empty.
  * @example
  * ```ts
- * import { parsePromptWeights } from "./src/text/prompt_weights.ts";
+ * import { parsePromptWeights } from "./prompt_weights.ts";
  * const [, red] = parsePromptWeights("a (red:1.3) apple \\(fruit\\)");
  * console.assert(red.text === "red" && red.weight === 1.3);
  * ```

@@ -33,7 +33,7 @@ export interface Encoding {
  *
  * @example
  * ```ts
- * import { T5Tokenizer } from "./mod.ts";
+ * import { T5Tokenizer } from "@pixart/webgpu";
  * const tokenizer = await T5Tokenizer.fromPretrained("tests/golden/tokenizer");
  * const { inputIds } = tokenizer.encode("A small cactus", { maxLength: 300 });
  * console.assert(tokenizer.decode(inputIds, { skipSpecialTokens: true }) === "A small cactus");

@@ -41,7 +41,7 @@ export function notCompared(name: string, note: string): OutputReport {
  * @returns A row that fails also for other shapes, and for a NaN or an infinity on either side.
  * @example
  * ```ts
- * import { compareFloats } from "./src/verify/compare.ts";
+ * import { compareFloats } from "./compare.ts";
  * const [ours, reference] = [[3, 4.5], [3, 4]].map((data) => ({ data, shape: [2] }));
  * console.assert(compareFloats("out.x", ours, reference, 0.1).relativeL2 === 0.1);
  * ```
@@ -74,7 +74,7 @@ export function compareFloats(name: string, ours: Numbers, reference: Numbers, t
  * @returns A row whose `maxAbsError` counts the places where they differ; where one is longer, the other counts as 0 there.
  * @example
  * ```ts
- * import { compareExactly } from "./src/verify/compare.ts";
+ * import { compareExactly } from "./compare.ts";
  * console.assert(compareExactly("ids", [3, 9, 1], [3, 8, 1]).maxAbsError === 1);
  * ```
  */

@@ -101,7 +101,7 @@ async function ofTensors(file: string): Promise<Component | undefined> {
  * @throws {ConfigError} when it is nothing that is known, with what was looked for.
  * @example
  * ```ts
- * import { findComponent } from "./src/verify/component.ts";
+ * import { findComponent } from "./component.ts";
  * console.assert((await findComponent("tests/golden/vae")).name === "AutoencoderKL");
  * ```
  */

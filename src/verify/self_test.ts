@@ -194,8 +194,8 @@ function largestError(actual: ArrayLike<number>, expected: Float64Array): number
  * @throws {DeviceError} when a kernel does not compile or run.
  * @example
  * ```ts
- * import { Device } from "./src/gpu/device.ts";
- * import { selfTest } from "./src/verify/self_test.ts";
+ * import { Device } from "../gpu/device.ts";
+ * import { selfTest } from "./self_test.ts";
  * using device = await Device.open();
  * console.assert((await selfTest(device)).ok);
  * ```

@@ -89,7 +89,7 @@ const TOLERANCES_OF: Partial<Record<ComponentKind, Partial<typeof TOLERANCES>>> 
  * @throws {UsageError} when the tolerance is not a number from 0 on.
  * @example
  * ```ts
- * import { verifyFolder } from "./src/verify/verify.ts";
+ * import { verifyFolder } from "./verify.ts";
  * const { ok } = await verifyFolder("tests/golden/captions");
  * console.assert(ok);
  * ```

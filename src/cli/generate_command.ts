@@ -4,7 +4,6 @@
 import { extname } from "node:path";
 import { UsageError } from "../errors.ts";
 import { exists } from "../io/byte_source.ts";
-import { loadImage } from "../io/load_image.ts";
 import type { MemoryPlan } from "../pipelines/memory_plan.ts";
 import { cancellable } from "./cancel.ts";
 import { asDistilled } from "./distilled.ts";
@@ -12,8 +11,9 @@ import { ContactSheet } from "./contact_sheet.ts";
 import { checkControlFlags } from "./controlnet_options.ts";
 import { planLine } from "./memory_options.ts";
 import { locateModel, type ModelFlags, openPipeline } from "./open_pipeline.ts";
-import { CancelledError, EXIT, type Output, tellError } from "./output.ts";
-import { paint, type PictureReport, toSeconds } from "./paint.ts";
+import { counted, EXIT, type Output } from "./output.ts";
+import { type PictureReport, toSeconds } from "./paint.ts";
+import { type FailedJob, paintAll } from "./paint_all.ts";
 import { batchJobs, type FileFlags, type PictureJob, singleJob } from "./picture_jobs.ts";
 import type { PictureFlags } from "./picture_options.ts";
 import { SIZE_KEYS } from "./picture_size.ts";
@@ -63,11 +63,9 @@ export interface BatchReport extends RunReport {
   pictures: PictureReport[];
   /** Files that were there before. */
   skipped: string[];
-  failed: { line: number; kind: string; message: string }[];
+  failed: FailedJob[];
   seconds: { load: number; total: number };
 }
-
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 /** What a run paints, and how its model is loaded. */
 interface Task {
@@ -162,41 +160,12 @@ async function run(
   };
   using opened = await openPipeline(model, flags, { signal, progress, warn, pictures: todo.map(({ flags }) => flags) });
   const { pipe, device, loras, notes } = opened;
-  const { scheduler, memory } = pipe.components;
+  const { memory } = pipe.components;
   if (memory) output.log(planLine(memory.plan));
   const loaded = performance.now();
   const sheet = flags.grid === undefined ? undefined : new ContactSheet();
-  const pictures: PictureReport[] = [], failed: BatchReport["failed"] = [];
-  for (const job of jobs) {
-    if (job.files.isDone) {
-      if (sheet) { for (const path of job.files.paths) sheet.add(await loadImage(path, { signal })); }
-      continue;
-    }
-    const label = todo.length > 1 ? `${todo.indexOf(job) + 1} of ${todo.length}: ` : "";
-    output.log(
-      `${label}${counted(job.flags.numImages, "picture")}, ${counted(job.flags.steps, "step")}, seed ${job.seed}`,
-    );
-    try {
-      const { report, images } = await paint(job, {
-        opened,
-        scheduler,
-        signal,
-        progress,
-        label,
-        previewFile: flags.preview,
-      });
-      for (const image of images) sheet?.add(image);
-      pictures.push(report);
-      for (const path of report.images) output.print(`${path}  ${report.width}x${report.height}  seed ${report.seed}`);
-      for (const warning of report.warnings) output.log(`warning: ${warning}`);
-    } catch (error) {
-      if (!isBatch || error instanceof CancelledError || signal.aborted) throw error;
-      progress.stop();
-      const { kind, message } = tellError(error);
-      output.log(`line ${job.line}: ${message}`);
-      failed.push({ line: job.line!, kind, message });
-    }
-  }
+  const context = { opened, scheduler: pipe.components.scheduler, signal, progress, previewFile: flags.preview };
+  const { pictures, failed } = await paintAll(jobs, { ...context, output, sheet, goesOn: isBatch });
   if (sheet && sheet.count > 0) {
     await sheet.picture({ Software: "pixart-webgpu" }).save(flags.grid!, { overwrite: flags.overwrite });
     output.print(`${flags.grid}  ${counted(sheet.count, "picture")}`);

@@ -46,6 +46,9 @@ export interface ToldError {
   exitCode: number;
 }
 
+/** `1 picture`, `2 pictures`. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
+
 const oneLine = (text: string) => text.trim().replace(/\s*\n\s*/g, " ");
 
 /** Any error as one line and an exit status. */

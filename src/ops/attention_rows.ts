@@ -12,6 +12,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Kernel, KernelSource } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { AttentionOptions } from "./attention_heads.ts";
 import { packHeads } from "./attention_pack.ts";
 import { matmul, takesHalves } from "./matmul.ts";
 import { halvesStride } from "./pack_halves.ts";
@@ -23,18 +24,11 @@ const PORTABLE_SOFTMAX = forWeights({ ...SOFTMAX, shared: [workgroupMax, workgro
 const SUBGROUP_SOFTMAX = forWeights({ ...SOFTMAX, shared: [subgroupMax, subgroupSum], features: ["subgroups"] });
 
 /** One head a sample; q, k and v are dense rows. */
-export interface RowsOptions {
-  batch: number;
-  headWidth: number;
-  queries: number;
-  keys: number;
-  scale: number;
-  /** [B, Nk] f32. */
-  mask?: Tensor;
-  /** Which sample of the mask the first one is; 0 when not given. */
-  firstMasked?: number;
-  /** Whether keys, values and weights may be rounded to halves. */
-  halves?: boolean;
+export interface RowsOptions extends
+  Pick<
+    AttentionOptions,
+    "batch" | "headWidth" | "queries" | "keys" | "scale" | "mask" | "firstMasked" | "halves"
+  > {
   /** Rows of scores that exist at once, a multiple of 64; as many as a device has room for when not given. */
   rows?: number;
 }

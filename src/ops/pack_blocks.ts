@@ -8,8 +8,8 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { BLOCK_OF, type QuantType } from "../io/gguf_blocks.ts";
 import { type BlockWeight, FORMAT_OF } from "./block_weight.ts";
 import { GGML_SHARED, ggmlConstants } from "./ggml_kernels.ts";
-import { checkBlockColumns } from "./pack_quantized.ts";
-import { type FiniteCheck, uncheckedIn } from "./pack_weight.ts";
+import { packIntoBlocks } from "./pack_quantized.ts";
+import type { FiniteCheck } from "./pack_weight.ts";
 
 const KERNEL = { name: "pack_blocks", source, shared: [...GGML_SHARED, values] };
 
@@ -34,30 +34,17 @@ export interface PackBlocksOptions {
  * @throws {ShapeError} when `raw` is too short, or `out` cannot take the rows.
  */
 export function packBlocks(rec: Recorder, raw: Tensor, options: PackBlocksOptions): BlockWeight {
-  const { kind, rows, out, columnOffset = 0, check = uncheckedIn(rec) } = options;
-  const [depth, columns] = out.shape;
+  const { kind, rows, out } = options;
+  const [depth] = out.shape;
   const { elements, bytes } = BLOCK_OF[kind];
   const what = `rows [${rows}, ${depth}] of ${kind}`;
   const words = Math.ceil(rows * depth / elements * bytes / 4);
   if (raw.dtype !== "u32" || raw.size < words || depth % elements !== 0) {
     throw new ShapeError(`Cannot pack ${what} as rows must be whole blocks in ${words} words: ${raw}`);
   }
-  const { dtype, blockLength, hasMinimum } = out.format;
   if (out.format !== FORMAT_OF[kind]) {
     throw new ShapeError(`Cannot pack ${what} as ${out} must be of the format that takes them: it is of another`);
   }
-  checkBlockColumns(what, rows, out, columnOffset);
-  rec.dispatch(rec.device.kernel(KERNEL, { ...ggmlConstants(kind), BITS: dtype === "int8" ? 8 : 4 }), {
-    bindings: [raw, out.values, out.scales, check.flags],
-    params: {
-      rows,
-      depth,
-      columns4: columns / 4,
-      offset: columnOffset,
-      with_minimum: hasMinimum ? 1 : 0,
-      tensor: check.index,
-    },
-    groups: [Math.ceil(rows / 32), Math.ceil(depth / blockLength / 8)],
-  });
-  return out;
+  const constants = { ...ggmlConstants(kind), BITS: out.dtype === "int8" ? 8 : 4 };
+  return packIntoBlocks(rec, rec.device.kernel(KERNEL, constants), raw, what, options);
 }

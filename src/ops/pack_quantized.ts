@@ -5,6 +5,7 @@ import halfBits from "../../shaders/half_bits.wgsl" with { type: "text" };
 import source from "../../shaders/pack_quantized.wgsl" with { type: "text" };
 import values from "../../shaders/pack_values.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
+import type { Kernel } from "../gpu/kernel.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { BlockWeight } from "./block_weight.ts";
@@ -24,15 +25,37 @@ export interface PackQuantizedOptions {
 }
 
 /**
- * Checks where rows of a weight in blocks go.
+ * Runs a kernel that makes columns of a weight in blocks out of rows.
  *
  * @param what The rows, for the message.
- * @throws {ShapeError} when they do not fit.
+ * @returns `out`.
+ * @throws {ShapeError} when it cannot take the rows.
  */
-export function checkBlockColumns(what: string, rows: number, out: BlockWeight, columnOffset: number): void {
-  if (columnOffset < 0 || columnOffset % 4 !== 0 || columnOffset + rows > out.shape[1]) {
+export function packIntoBlocks(
+  rec: Recorder,
+  kernel: Kernel,
+  raw: Tensor,
+  what: string,
+  { rows, out, columnOffset = 0, check = uncheckedIn(rec) }: Omit<PackQuantizedOptions, "sourceDType">,
+): BlockWeight {
+  const [depth, columns] = out.shape;
+  const { blockLength, hasMinimum } = out.format;
+  if (columnOffset < 0 || columnOffset % 4 !== 0 || columnOffset + rows > columns) {
     throw new ShapeError(`Cannot pack ${what} at column ${columnOffset} as it must be a multiple of 4 of ${out}`);
   }
+  rec.dispatch(kernel, {
+    bindings: [raw, out.values, out.scales, check.flags],
+    params: {
+      rows,
+      depth,
+      columns4: columns / 4,
+      offset: columnOffset,
+      with_minimum: hasMinimum ? 1 : 0,
+      tensor: check.index,
+    },
+    groups: [Math.ceil(rows / 32), Math.ceil(depth / blockLength / 8)],
+  });
+  return out;
 }
 
 /**
@@ -44,29 +67,14 @@ export function checkBlockColumns(what: string, rows: number, out: BlockWeight, 
  * @throws {ShapeError} when `raw` is too short, or `out` cannot take the rows.
  */
 export function packQuantized(rec: Recorder, raw: Tensor, options: PackQuantizedOptions): BlockWeight {
-  const { sourceDType, rows, out, columnOffset = 0, check = uncheckedIn(rec) } = options;
-  const [depth, columns] = out.shape;
-  const { dtype, blockLength, hasMinimum } = out.format;
+  const { sourceDType, rows, out } = options;
+  const [depth] = out.shape;
+  const { dtype, blockLength } = out.format;
   const what = `rows [${rows}, ${depth}] of ${sourceDType}`;
   const words = Math.ceil(rows * depth * (sourceDType === "f32" ? 1 : 0.5));
   if (raw.dtype !== "u32" || raw.size < words) {
     throw new ShapeError(`Cannot pack ${what} as they must lie in ${words} words: ${raw}`);
   }
-  checkBlockColumns(what, rows, out, columnOffset);
-  rec.dispatch(
-    rec.device.kernel(KERNEL, { SOURCE: SOURCES[sourceDType], BITS: dtype === "int8" ? 8 : 4, BLOCK: blockLength }),
-    {
-      bindings: [raw, out.values, out.scales, check.flags],
-      params: {
-        rows,
-        depth,
-        columns4: columns / 4,
-        offset: columnOffset,
-        with_minimum: hasMinimum ? 1 : 0,
-        tensor: check.index,
-      },
-      groups: [Math.ceil(rows / 32), Math.ceil(depth / blockLength / 8)],
-    },
-  );
-  return out;
+  const constants = { SOURCE: SOURCES[sourceDType], BITS: dtype === "int8" ? 8 : 4, BLOCK: blockLength };
+  return packIntoBlocks(rec, rec.device.kernel(KERNEL, constants), raw, what, options);
 }

@@ -1,13 +1,18 @@
 // How distilled models are sampled. In: a model's name or --distilled, and the options that were named. Out: the other options as such
 // a model wants them.
 
+import { DMD_DEFAULTS, LCM_DEFAULTS } from "../pipelines/distilled_defaults.ts";
 import type { PictureFlags } from "./picture_options.ts";
 
-/** The ways of distilling that are known, with the options of `PixArtAlphaLCMPipeline` and `PixArtAlphaDMDPipeline`. */
+/** The ways of distilling that are known, with their schedulers. */
 const WAYS: Record<string, Partial<PictureFlags>> = {
-  lcm: { scheduler: "lcm", steps: 4, guidance: 0 },
-  dmd: { scheduler: "dmd", steps: 1, guidance: 1, timesteps: [400] },
+  lcm: { scheduler: "lcm", ...flagsOf(LCM_DEFAULTS) },
+  dmd: { scheduler: "dmd", ...flagsOf(DMD_DEFAULTS), timesteps: DMD_DEFAULTS.timesteps },
 };
+
+function flagsOf({ numInferenceSteps, guidanceScale }: typeof LCM_DEFAULTS): Partial<PictureFlags> {
+  return { steps: numInferenceSteps, guidance: guidanceScale };
+}
 
 /** Their names. */
 export const DISTILLED: readonly string[] = Object.keys(WAYS);

@@ -14,8 +14,6 @@ export interface Remake {
   flags: Partial<PictureFlags & ModelFlags>;
   /** Its place in its batch: with one seed for all, the place decides the noise. */
   index: number;
-  /** LoRAs with their scales, as the picture names them; their files it does not know. */
-  loras?: string;
 }
 
 /** Looks for a model by what pictures call it. */
@@ -88,7 +86,7 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     dtype: isWeightDType(dtype) ? dtype : undefined,
     model: given.has("model") || metadata.model === undefined ? undefined : modelOf(metadata.model, file),
   };
-  return { prompt: metadata.prompt, flags, index: isNew ? 0 : number("image_index") ?? 0, loras: metadata.lora };
+  return { prompt: metadata.prompt, flags, index: isNew ? 0 : number("image_index") ?? 0 };
 }
 
 function isWeightDType(text: string | undefined): text is WeightDType {

@@ -3,11 +3,9 @@
 import { DDPMScheduler } from "../schedulers/ddpm.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
+import { DMD_DEFAULTS } from "./distilled_defaults.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
-
-/** The time that the generator was taught to be asked at; its noise is taken for that of this time. */
-const DEFAULTS = { numInferenceSteps: 1, timesteps: [400], guidanceScale: 1 };
 
 /** A scheduler with this one's noise schedule whose only step gives the clean sample that the model predicts, as it is. */
 function oneStep({ config }: Scheduler): Scheduler {
@@ -27,7 +25,7 @@ function oneStep({ config }: Scheduler): Scheduler {
  * ```
  */
 export class PixArtAlphaDMDPipeline extends PixArtAlphaPipeline {
-  protected override readonly traits: PipelineTraits = { ...ALPHA_TRAITS, defaults: DEFAULTS };
+  protected override readonly traits: PipelineTraits = { ...ALPHA_TRAITS, defaults: DMD_DEFAULTS };
 
   /** @param components Its parts; of the scheduler it takes the noise schedule. */
   constructor(components: PipelineComponents) {

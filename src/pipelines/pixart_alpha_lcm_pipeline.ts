@@ -2,10 +2,9 @@
 
 import { LCMScheduler } from "../schedulers/lcm.ts";
 import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
+import { LCM_DEFAULTS } from "./distilled_defaults.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
-
-const DEFAULTS = { numInferenceSteps: 4, guidanceScale: 0 };
 
 /**
  * Text to image in a few steps, with a checkpoint that was distilled for it or with a LoRA. It samples as `LCMScheduler` does, with the
@@ -26,7 +25,7 @@ const DEFAULTS = { numInferenceSteps: 4, guidanceScale: 0 };
  * ```
  */
 export class PixArtAlphaLCMPipeline extends PixArtAlphaPipeline {
-  protected override readonly traits: PipelineTraits = { ...ALPHA_TRAITS, defaults: DEFAULTS };
+  protected override readonly traits: PipelineTraits = { ...ALPHA_TRAITS, defaults: LCM_DEFAULTS };
 
   /** @param components Its parts; a scheduler of another class gives its noise schedule. */
   constructor(components: PipelineComponents) {

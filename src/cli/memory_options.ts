@@ -4,7 +4,7 @@
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
 import { type Command, InvalidArgumentError } from "npm:commander@15.1.0";
 import { formatBytes, parseBytes } from "../io/byte_words.ts";
-import type { WeightDType } from "../ops/weight_kernels.ts";
+import { WEIGHT_DTYPES } from "../ops/weight_kernels.ts";
 import type { PipelineLoadOptions } from "../pipelines/components.ts";
 import type { ExpectedRun } from "../pipelines/memory_limit.ts";
 import type { MemoryPlan } from "../pipelines/memory_plan.ts";
@@ -20,7 +20,6 @@ export interface MemoryFlags {
   vaeSlicing?: boolean;
 }
 
-const DTYPES: readonly WeightDType[] = ["f32", "f16", "int8", "int4"];
 const NETWORKS: Readonly<Record<string, "textEncoder" | "transformer">> = {
   t5: "textEncoder",
   text_encoder: "textEncoder",
@@ -40,11 +39,11 @@ function quantizationOf(text: string): MemoryFlags["quantize"] {
   for (const part of text.split(",")) {
     const [name, type, ...more] = part.trim().split("=");
     const network = Object.hasOwn(NETWORKS, name) ? NETWORKS[name] : undefined;
-    const dtype = DTYPES.find((one) => one === type);
+    const dtype = WEIGHT_DTYPES.find((one) => one === type);
     if (!network || !dtype || more.length > 0 || chosen[network]) {
       throw new InvalidArgumentError(
         `It must say ${Object.keys(NETWORKS).join(" or ")}, each once, as one of ${
-          DTYPES.join(", ")
+          WEIGHT_DTYPES.join(", ")
         }: t5=int4,transformer=int8.`,
       );
     }

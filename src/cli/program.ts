@@ -5,6 +5,7 @@
 import { Command, CommanderError, Option } from "npm:commander@15.1.0";
 import packageJson from "../../deno.json" with { type: "json" };
 import { UsageError } from "../errors.ts";
+import { WEIGHT_DTYPES } from "../ops/weight_kernels.ts";
 import { PRESETS } from "../pipelines/presets.ts";
 import { addCheckpointCommands } from "./checkpoint_commands.ts";
 import { DISTILLED } from "./distilled.ts";
@@ -37,7 +38,7 @@ const backendOption = () =>
   new Option("--backend <name>", "which WebGPU runs the kernels; PIXART_BACKEND when not given")
     .choices(["deno", "dawn", "auto"]);
 const dtypeOption = (about: string, ...more: string[]) =>
-  new Option("--dtype <type>", about).choices(["f32", "f16", "int8", "int4", ...more]);
+  new Option("--dtype <type>", about).choices([...WEIGHT_DTYPES, ...more]);
 
 function addCommon(command: Command): Command {
   return command

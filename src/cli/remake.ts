@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { loadImage } from "../io/load_image.ts";
-import { isFloatDType, type WeightDType } from "../ops/weight_kernels.ts";
+import { WEIGHT_DTYPES } from "../ops/weight_kernels.ts";
 import { DEFAULT_MODEL } from "../pipelines/default_model.ts";
 import { modelLabel } from "../pipelines/metadata.ts";
 import type { ModelFlags } from "./open_pipeline.ts";
@@ -83,12 +83,8 @@ export async function remakeOf(file: string, given: ReadonlySet<string>, signal?
     pagScale: number("pag_scale"),
     pagAdaptiveScale: number("pag_adaptive_scale"),
     pagLayers: metadata.pag_applied_layers?.split(","),
-    dtype: isWeightDType(dtype) ? dtype : undefined,
+    dtype: WEIGHT_DTYPES.find((one) => one === dtype),
     model: given.has("model") || metadata.model === undefined ? undefined : modelOf(metadata.model, file),
   };
   return { prompt: metadata.prompt, flags, index: isNew ? 0 : number("image_index") ?? 0 };
-}
-
-function isWeightDType(text: string | undefined): text is WeightDType {
-  return text === "int8" || text === "int4" || (text !== undefined && isFloatDType(text as WeightDType));
 }

@@ -10,6 +10,9 @@ export type FloatDType = "f32" | "f16";
 /** How weights of linear layers may be stored: as floats, or as small integers in blocks that share a scale. */
 export type WeightDType = FloatDType | "int8" | "int4";
 
+/** All of them, the most exact first. */
+export const WEIGHT_DTYPES: readonly WeightDType[] = ["f32", "f16", "int8", "int4"];
+
 /** Whether a type is one of floats. */
 export function isFloatDType(dtype: WeightDType): dtype is FloatDType {
   return dtype === "f32" || dtype === "f16";

@@ -6,7 +6,7 @@ import { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
 import type { TransformerConfig } from "../dit/config.ts";
 import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import type { ResidentModel } from "../layers/resident_model.ts";
-import { floatDType, isFloatDType, type WeightDType } from "../ops/weight_kernels.ts";
+import { floatDType, isFloatDType, WEIGHT_DTYPES, type WeightDType } from "../ops/weight_kernels.ts";
 import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { AutoencoderKL } from "../vae/autoencoder.ts";
 import type { ModelForms, PipelineForms, WeightForm } from "./memory_stages.ts";
@@ -26,8 +26,7 @@ export interface MeasureOptions {
 
 /** The forms of weights that may be tried, the best first; the first is the one that is asked for. */
 function formsFrom(asked: WeightDType | undefined): (WeightDType | undefined)[] {
-  const all: WeightDType[] = ["f32", "f16", "int8", "int4"];
-  return asked === undefined ? [undefined, "int8", "int4"] : all.slice(all.indexOf(asked));
+  return asked === undefined ? [undefined, "int8", "int4"] : WEIGHT_DTYPES.slice(WEIGHT_DTYPES.indexOf(asked));
 }
 
 /** Measures a network in several forms; those that save nothing are left out. */

@@ -8,11 +8,12 @@ import { parseTransformerConfig } from "../../src/dit/config.ts";
 import { PixArtControlNetAdapterModel } from "../../src/dit/controlnet.ts";
 import { tokenPlaces } from "../../src/dit/token_parts.ts";
 import { PixArtTransformer2DModel, type PredictOptions } from "../../src/dit/transformer.ts";
-import { Device } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import type { TensorData } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
+import { device, openDevice } from "../_device.ts";
 import { assertClose, numbers } from "../_reference.ts";
 import { inMemory, renamed } from "../_weights.ts";
 
@@ -28,7 +29,7 @@ function randomWeights(json: Record<string, unknown> = {}) {
   return { config, source: new RandomWeights("small", transformerTensors(config), 5, "F32") };
 }
 
-const device = await Device.open(), limited = await Device.open({ limits: LIMITS });
+const limited = await openDevice({ limits: LIMITS });
 
 interface Case {
   json?: Record<string, unknown>;
@@ -113,7 +114,7 @@ Deno.test("PixArtTransformer2DModel.predict() gives the same bits in parts where
   const perturbed = { perturbedBlocks: new Set([0, 1, 2]) };
   assertSameBits(await predict(limited, perturbed), await predict(device, perturbed));
   const sample = TOKENS * 4 * WIDTH * 4;
-  using samplewise = await Device.open({ limits: { maxStorageBufferBindingSize: sample, maxBufferSize: sample } });
+  using samplewise = await openDevice({ limits: { maxStorageBufferBindingSize: sample, maxBufferSize: sample } });
   assertSameBits(await predict(samplewise, { captions: 2 }), await predict(device, { captions: 2 }));
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { OutOfMemoryError } from "../../src/errors.ts";
-import { Device } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { joined, samplesOf } from "../../src/pipelines/batch_parts.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
@@ -13,7 +13,7 @@ import { encodePrompt } from "../../src/pipelines/prompt_encoding.ts";
 import { Generator } from "../../src/random/generator.ts";
 import { schedulerFromConfig } from "../../src/schedulers/registry.ts";
 import { T5EncoderModel } from "../../src/text/t5_encoder.ts";
-import { device } from "../_device.ts";
+import { device, openDevice } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
 
 const pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { device, dtype: "f32" });
@@ -113,7 +113,7 @@ Deno.test("picturesAtOnce() fills one binding", async () => {
   assert.equal(at(64, 64, 2), Math.floor(limit / bytes));
   assert.equal(at(64, 64, 3), Math.floor(limit * 2 / 3 / bytes));
   assert.equal(at(4096, 4096, 2), 1);
-  using small = await Device.open({ limits: { maxStorageBufferBindingSize: 2 * bytes } });
+  using small = await openDevice({ limits: { maxStorageBufferBindingSize: 2 * bytes } });
   using other = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { device: small, dtype: "f32" });
   const told = new Set<number>();
   const { output } = await other.generate(PROMPTS, {
@@ -126,7 +126,7 @@ Deno.test("picturesAtOnce() fills one binding", async () => {
 });
 
 Deno.test("encodePrompt() encodes many texts in runs that fit a binding, each in its place", async () => {
-  using small = await Device.open({ limits: { maxStorageBufferBindingSize: 160_000 } });
+  using small = await openDevice({ limits: { maxStorageBufferBindingSize: 160_000 } });
   const load = { subfolder: "text_encoder", dtype: "f32" } as const;
   using textEncoder = await T5EncoderModel.fromPretrained(DEFAULT_MODEL, { device: small, ...load });
   const runs: number[] = [];

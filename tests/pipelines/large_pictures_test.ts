@@ -10,11 +10,10 @@ import {
   recordedPeak,
   step,
 } from "../../bench/large_pictures.ts";
-import { Device } from "../../src/gpu/device.ts";
 import { loadImage } from "../../src/io/load_image.ts";
 import { denoisingBuffers, pooledBytes } from "../../src/pipelines/activation_bytes.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
-import { device, run } from "../_device.ts";
+import { device, openDevice, run } from "../_device.ts";
 import { golden } from "../_weights.ts";
 
 const MIB = 2 ** 20;
@@ -25,7 +24,7 @@ const WIDTH = XL.heads * XL.headWidth;
 const SIDES = [32, 64, 128, 256];
 
 Deno.test("PixArtTransformer2DModel.predict() takes memory in proportion to the tokens, up to 4096 x 4096 pixels", async () => {
-  using device = await Device.open({ limits: DEFAULT_LIMITS });
+  using device = await openDevice({ limits: DEFAULT_LIMITS });
   for (const compressed of [false, true]) {
     using model = await randomTransformer(device, { ...XL, compressed });
     const peaks = SIDES.map((side) => recordedPeak(device, step(model, side, 300)));
@@ -49,7 +48,7 @@ Deno.test("PixArtTransformer2DModel.predict() takes memory in proportion to the 
 });
 
 Deno.test("AutoencoderKL.decode() takes hardly more memory for 2048 x 2048 pixels than for 512 x 512", async () => {
-  using device = await Device.open({ limits: { maxStorageBufferBindingSize: 16 * MIB, maxBufferSize: 256 * MIB } });
+  using device = await openDevice({ limits: { maxStorageBufferBindingSize: 16 * MIB, maxBufferSize: 256 * MIB } });
   using vae = await AutoencoderKL.fromPretrained(golden("vae"), { device });
   const tiling = { tileSampleMinSize: 256, tileLatentMinSize: 256 / vae.scaleFactor, tileOverlapFactor: 0.25 };
   const [small, large] = [512, 2048].map((side) => recordedPeak(device, decoding(vae, side, tiling)));

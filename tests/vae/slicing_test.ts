@@ -1,13 +1,13 @@
 // A batch image by image, and how a batch is cut.
 
 import assert from "node:assert/strict";
-import { Device } from "../../src/gpu/device.ts";
+import type { Device } from "../../src/gpu/device.ts";
 import { read } from "../../src/gpu/readback.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
 import { AutoencoderKL } from "../../src/vae/autoencoder.ts";
 import { activationLimit, largestActivation } from "../../src/vae/cutting.ts";
 import { sliced } from "../../src/vae/slicing.ts";
-import { device, run } from "../_device.ts";
+import { device, openDevice, run } from "../_device.ts";
 import { numbers } from "../_reference.ts";
 import { golden } from "../_weights.ts";
 
@@ -70,7 +70,7 @@ Deno.test("AutoencoderKL.decode() gives the same bits where bindings hold a quar
     return { image: await read(device, image), largest };
   };
   const whole = await decode(device);
-  using limited = await Device.open({ limits: { maxStorageBufferBindingSize: whole.largest / 4 } });
+  using limited = await openDevice({ limits: { maxStorageBufferBindingSize: whole.largest / 4 } });
   const { image } = await decode(limited);
   assert.equal(image.findIndex((value, i) => value !== whole.image[i]), -1);
 });

@@ -77,7 +77,7 @@ export class Arena {
 
 /** Tensors that live until the scope ends. */
 export class Scope implements Disposable {
-  #tensors = new Set<Tensor>();
+  #tensors: Tensor[] = []; // few, and most go in the order in which they came
   #onEnd: (() => void) | undefined;
 
   constructor(private readonly arena: Arena, onEnd?: () => void) {
@@ -93,21 +93,27 @@ export class Scope implements Disposable {
   /** A tensor in a buffer that this scope now owns. */
   adopt(storage: Storage, shape: readonly number[], dtype: DType): Tensor {
     const tensor: Tensor = new Tensor(storage, shape, dtype, 0, (owned) => {
-      this.#tensors.delete(tensor);
+      this.#forget(tensor);
       this.arena.give(owned);
     });
-    this.#tensors.add(tensor);
+    this.#tensors.push(tensor);
     return tensor;
   }
 
   /** Lets go of a tensor, so that another scope can hold its buffer; nothing when this scope does not own it. */
   release(tensor: Tensor): Storage | undefined {
-    return this.#tensors.delete(tensor) ? tensor.storage : undefined;
+    return this.#forget(tensor) ? tensor.storage : undefined;
+  }
+
+  #forget(tensor: Tensor): boolean {
+    const at = this.#tensors.lastIndexOf(tensor);
+    if (at >= 0) this.#tensors.splice(at, 1);
+    return at >= 0;
   }
 
   /** Ends the scope: all of its tensors go back to the arena. */
   dispose(): void {
-    for (const tensor of [...this.#tensors]) tensor.dispose();
+    for (let i = this.#tensors.length - 1; i >= 0; i--) this.#tensors[i].dispose();
     const onEnd = this.#onEnd;
     this.#onEnd = undefined;
     onEnd?.();

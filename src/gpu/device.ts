@@ -5,7 +5,8 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { Arena } from "./arena.ts";
 import { type Backend, type GpuEntry, openBackend, SUBGROUP_MATRIX } from "./backend.ts";
 import { ErrorLog } from "./errors.ts";
-import { type Constants, headerLine, Kernel, type KernelSource } from "./kernel.ts";
+import { BindGroups } from "./bind_groups.ts";
+import { type Constants, headerLine, Kernel, type KernelSource, sameConstants } from "./kernel.ts";
 import { Ledger } from "./ledger.ts";
 import { ParamsPool } from "./params.ts";
 import { makeStorage, type Storage, USAGE } from "./storage.ts";
@@ -75,6 +76,8 @@ type AdapterInfo = GPUAdapterInfo & {
   subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
 };
 
+const NO_CONSTANTS: Constants = {};
+
 const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
 
 async function requestDevice(entry: GpuEntry, wanted: readonly string[]): Promise<[GPUAdapter, GPUDevice]> {
@@ -117,10 +120,10 @@ export class Device implements Disposable {
   readonly features: ReadonlySet<string>;
   readonly errors: ErrorLog;
   readonly params: ParamsPool;
-  readonly bindGroups = new Map<string, GPUBindGroup>();
+  readonly bindGroups: BindGroups;
   /** When set, every dispatch is timed into it. */
   profile: DispatchTimer | undefined;
-  #kernels = new Map<KernelSource, Map<string, Kernel>>();
+  #kernels = new Map<KernelSource, { constants: Constants; kernel: Kernel }[]>();
   #kernelCount = 0;
   #closed = false;
   #absent: Tensor | undefined;
@@ -149,6 +152,7 @@ export class Device implements Disposable {
     this.software = software ?? (isFallbackAdapter || this.subgroupSize === 8);
     this.errors = new ErrorLog(gpu);
     this.params = new ParamsPool(gpu, this.ledger);
+    this.bindGroups = new BindGroups(gpu, this.errors, this.limits.maxStorageBufferBindingSize, () => this.absent);
     this.arena = new Arena((bytes) => this.allocate(bytes, "activations"));
   }
 
@@ -199,22 +203,19 @@ export class Device implements Disposable {
    *
    * @throws {DeviceError} at the next wait when it does not compile, with the compiler's message.
    */
-  kernel(source: KernelSource, constants: Constants = {}): Kernel {
+  kernel(source: KernelSource, constants: Constants = NO_CONSTANTS): Kernel {
     let variants = this.#kernels.get(source);
-    if (!variants) this.#kernels.set(source, variants = new Map());
-    let key = ""; // made for every dispatch, unlike the header
-    for (const name in constants) key += `${name} ${constants[name]} `;
-    let kernel = variants.get(key);
-    if (!kernel) {
-      // Naga knows subgroups without being told, and refuses to be told.
-      const enables = (source.features ?? [])
-        .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
-        .map((feature) => ENABLES[feature]);
-      const code = headerLine(enables, constants) + [source.source, ...(source.shared ?? [])].join("\n");
-      const id = this.#kernelCount++;
-      kernel = this.errors.during(`compile ${source.name}`, () => new Kernel(this.gpu, id, source.name, code));
-      variants.set(key, kernel);
-    }
+    if (!variants) this.#kernels.set(source, variants = []);
+    // Asked for every dispatch, and there are few: comparing them costs less than a key made of the constants.
+    for (const variant of variants) if (sameConstants(variant.constants, constants)) return variant.kernel;
+    // Naga knows subgroups without being told, and refuses to be told.
+    const enables = (source.features ?? [])
+      .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
+      .map((feature) => ENABLES[feature]);
+    const code = headerLine(enables, constants) + [source.source, ...(source.shared ?? [])].join("\n");
+    const id = this.#kernelCount++;
+    const kernel = this.errors.during(`compile ${source.name}`, () => new Kernel(this.gpu, id, source.name, code));
+    variants.push({ constants, kernel });
     return kernel;
   }
 

@@ -2,9 +2,22 @@
 // In: WGSL text and constants. Out: a pipeline, its bind group layout, and how its Params are laid out.
 
 import { DeviceError } from "../errors.ts";
+import { SLOT_BYTES } from "./params.ts";
 
 /** A constant put in front of a kernel: a whole number becomes `u32`, a boolean `bool`, a string the name of a type. */
 export type Constants = Readonly<Record<string, number | boolean | string>>;
+
+/** Whether two sets of constants make the same kernel. */
+export function sameConstants(a: Constants, b: Constants): boolean {
+  if (a === b) return true;
+  let more = 0;
+  for (const name in a) {
+    if (a[name] !== b[name]) return false;
+    more++;
+  }
+  for (const _name in b) more--;
+  return more === 0;
+}
 
 /** Optional device features that WGSL must announce. */
 export type ShaderFeature = "subgroups" | "shader-f16" | "chromium-experimental-subgroup-matrix";
@@ -39,20 +52,32 @@ function layoutEntries(code: string): GPUBindGroupLayoutEntry[] {
   const entries: GPUBindGroupLayoutEntry[] = [];
   for (const [, index, space, access] of code.matchAll(BINDING)) {
     const type = space === "uniform" ? "uniform" : access === "read_write" ? "storage" : "read-only-storage";
-    entries.push({ binding: Number(index), visibility: 4, /* compute */ buffer: { type } });
+    entries.push({
+      binding: Number(index),
+      visibility: 4,
+      /* compute */ buffer: { type, hasDynamicOffset: type === "uniform" },
+    });
   }
   return entries.sort((a, b) => a.binding - b.binding);
 }
 
 function paramFields(name: string, code: string): ParamField[] {
   const body = code.match(PARAMS)?.[1].replace(/\/\/.*$/gm, "") ?? "";
-  return body.split(",").map((field) => field.trim()).filter((field) => field !== "").map((field) => {
-    const [key, type] = field.split(":").map((part) => part.trim());
-    if (type !== "u32" && type !== "i32" && type !== "f32") {
-      throw new DeviceError(`Cannot lay out Params of ${name} as fields must be u32, i32 or f32: ${field}`);
-    }
-    return { name: key, type };
-  });
+  const fields = body.split(",").map((field) => field.trim()).filter((field) => field !== "").map(
+    (field): ParamField => {
+      const [key, type] = field.split(":").map((part) => part.trim());
+      if (type !== "u32" && type !== "i32" && type !== "f32") {
+        throw new DeviceError(`Cannot lay out Params of ${name} as fields must be u32, i32 or f32: ${field}`);
+      }
+      return { name: key, type };
+    },
+  );
+  if (fields.length * 4 > SLOT_BYTES) {
+    throw new DeviceError(
+      `Cannot lay out Params of ${name} as they take ${SLOT_BYTES} bytes at most: ${fields.length * 4}`,
+    );
+  }
+  return fields;
 }
 
 /** The one line put in front of a kernel; no newline, so that the compiler's line numbers stay those of the file. */
@@ -75,12 +100,16 @@ export class Kernel {
   /** How many buffers it binds, Params not counted. */
   readonly bindingCount: number;
   readonly hasParams: boolean;
+  readonly #words: Int32Array<ArrayBuffer>;
+  readonly #floats: Float32Array<ArrayBuffer>;
 
   constructor(device: GPUDevice, readonly id: number, readonly name: string, code: string) {
     this.fields = paramFields(name, code);
     const entries = layoutEntries(code);
     this.hasParams = entries.some((entry) => entry.buffer?.type === "uniform");
     this.bindingCount = entries.length - (this.hasParams ? 1 : 0);
+    this.#words = new Int32Array(this.fields.length);
+    this.#floats = new Float32Array(this.#words.buffer);
     this.layout = device.createBindGroupLayout({ label: name, entries });
     const module = device.createShaderModule({ label: name, code });
     this.pipeline = device.createComputePipeline({
@@ -93,26 +122,28 @@ export class Kernel {
   /**
    * Lays out parameter values as the WGSL struct has them.
    *
+   * @returns The words, until the next call.
    * @throws {DeviceError} when a field is missing, or one is given that the kernel does not have.
    */
-  packParams(values: ParamValues): Uint32Array<ArrayBuffer> {
-    const words = new Uint32Array(Math.max(4, Math.ceil(this.fields.length / 4) * 4));
-    const view = new DataView(words.buffer);
-    if (Object.keys(values).length !== this.fields.length) {
-      const names = this.fields.map((field) => field.name).join(", ");
+  packParams(values: ParamValues): Int32Array<ArrayBuffer> {
+    const { fields } = this;
+    let given = 0;
+    for (const _name in values) given++;
+    if (given !== fields.length) {
+      const names = fields.map((field) => field.name).join(", ");
       throw new DeviceError(
         `Cannot set Params of ${this.name} as its fields are ${names}: got ${Object.keys(values).join(", ")}`,
       );
     }
-    this.fields.forEach(({ name, type }, i) => {
+    for (let i = 0; i < fields.length; i++) {
+      const { name, type } = fields[i];
       const value = values[name];
       if (value === undefined) {
         throw new DeviceError(`Cannot set Params of ${this.name} as ${name} is a field: missing`);
       }
-      if (type === "f32") view.setFloat32(i * 4, value, true);
-      else if (type === "i32") view.setInt32(i * 4, value, true);
-      else view.setUint32(i * 4, value, true);
-    });
-    return words;
+      if (type === "f32") this.#floats[i] = value;
+      else this.#words[i] = value; // a u32 keeps its bits
+    }
+    return this.#words;
   }
 }

@@ -1,25 +1,33 @@
-// Uniform parameters, interned: equal bytes share one slot of one buffer, so that the second step of a picture uploads nothing
-// and its bind groups can be reused.
+// Uniform parameters, interned: equal words share one slot of one buffer, so that the second step of a picture uploads nothing.
+// A dispatch says where its slot lies as it sets its bind group, which therefore serves all parameters of a block of slots.
 
-import { makeStorage, type Storage, USAGE } from "./storage.ts";
 import type { Ledger } from "./ledger.ts";
+import { makeStorage, type Storage, USAGE } from "./storage.ts";
+import { WordMap } from "./word_map.ts";
 
-const SLOT = 256; // the largest alignment of uniform offsets that WebGPU allows
+/** Bytes of a slot: the largest alignment of uniform offsets that WebGPU allows. */
+export const SLOT_BYTES = 256;
+const SLOT_WORDS = SLOT_BYTES / 4;
 const SLOTS = 1024;
 
 /** Where a set of parameters lies. */
 export interface ParamsSlot {
-  buffer: GPUBuffer;
+  block: Storage;
   offset: number;
-  size: number;
-  /** Names the slot in keys of bind groups. */
-  id: number;
+}
+
+/** So many slots, on the GPU and as the host has them. */
+interface Block {
+  storage: Storage;
+  words: Int32Array<ArrayBuffer>;
 }
 
 /** Slots of uniform memory, found by content. */
 export class ParamsPool {
-  #slots = new Map<string, ParamsSlot>();
-  #blocks: Storage[] = [];
+  #slots = new WordMap<ParamsSlot>();
+  #blocks: Block[] = [];
+  /** Slots that are on the GPU: new ones go there together. */
+  #sent = 0;
 
   constructor(private readonly device: GPUDevice, private readonly ledger: Ledger) {}
 
@@ -28,27 +36,39 @@ export class ParamsPool {
     return this.#slots.size;
   }
 
-  /** The slot that holds `words`, uploaded on first use. */
-  slot(words: Uint32Array<ArrayBuffer>): ParamsSlot {
-    const key = words.join(",");
-    const known = this.#slots.get(key);
+  /** The slot that holds `words`, once `send` was called. */
+  slot(words: Int32Array<ArrayBuffer>): ParamsSlot {
+    const known = this.#slots.get(words, words.length);
     if (known) return known;
-    const id = this.#slots.size;
-    if (id >= this.#blocks.length * SLOTS) {
+    const { count } = this;
+    if (count >= this.#blocks.length * SLOTS) {
       const usage = USAGE.UNIFORM | USAGE.COPY_DST;
-      this.#blocks.push(makeStorage(this.device, this.ledger, SLOT * SLOTS, usage, "params"));
+      const storage = makeStorage(this.device, this.ledger, SLOT_BYTES * SLOTS, usage, "params");
+      this.#blocks.push({ storage, words: new Int32Array(SLOT_WORDS * SLOTS) });
     }
-    const { buffer } = this.#blocks[Math.floor(id / SLOTS)];
-    const slot = { buffer, offset: (id % SLOTS) * SLOT, size: words.byteLength, id };
-    this.device.queue.writeBuffer(buffer, slot.offset, words);
-    this.#slots.set(key, slot);
+    const block = this.#blocks[Math.floor(count / SLOTS)], place = count % SLOTS;
+    block.words.set(words, place * SLOT_WORDS);
+    const slot = { block: block.storage, offset: place * SLOT_BYTES };
+    this.#slots.add(words, words.length, slot);
     return slot;
+  }
+
+  /** Uploads the slots that are new since the last time; called before what uses them is submitted. */
+  send(): void {
+    while (this.#sent < this.count) {
+      const { storage, words } = this.#blocks[Math.floor(this.#sent / SLOTS)];
+      const first = this.#sent % SLOTS, slots = Math.min(SLOTS - first, this.count - this.#sent);
+      const { queue } = this.device;
+      queue.writeBuffer(storage.buffer, first * SLOT_BYTES, words, first * SLOT_WORDS, slots * SLOT_WORDS);
+      this.#sent += slots;
+    }
   }
 
   /** Forgets all slots. Work already submitted still completes. */
   clear(): void {
     this.#slots.clear();
-    for (const block of this.#blocks) block.destroy();
+    for (const { storage } of this.#blocks) storage.destroy();
     this.#blocks = [];
+    this.#sent = 0;
   }
 }

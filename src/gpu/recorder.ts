@@ -18,6 +18,7 @@ export interface Dispatch {
 
 const MAX_BIND_GROUPS = 8192;
 const MAX_PARAMS = 16384;
+const NO_PARAMS: ParamValues = {};
 
 /** Splits a row of workgroups over x and y, since one axis holds 65,535 at most; kernels flatten it again. */
 export function linearGroups(count: number): [number, number] {
@@ -29,6 +30,9 @@ export function linearGroups(count: number): [number, number] {
 export class Recorder {
   #encoder: GPUCommandEncoder;
   #pass: GPUComputePassEncoder | undefined;
+  /** The pipeline that the pass has. */
+  #pipeline: GPUComputePipeline | undefined;
+  readonly #offset = new Uint32Array(1);
   #scopes: Scope[] = [];
   #submitted = false;
   #lastOp = "nothing";
@@ -45,7 +49,7 @@ export class Recorder {
   /** Opens a scope; tensors made until it ends lie in it. */
   scope(): Scope {
     const scope: Scope = new Scope(this.device.arena, () => {
-      this.#scopes = this.#scopes.filter((open) => open !== scope);
+      this.#scopes.splice(this.#scopes.lastIndexOf(scope), 1);
     });
     this.#scopes.push(scope);
     return scope;
@@ -106,71 +110,35 @@ export class Recorder {
   }
 
   /** Records one run of a kernel. */
-  dispatch(kernel: Kernel, { bindings, params, groups }: Dispatch): void {
+  dispatch(kernel: Kernel, { bindings, params = NO_PARAMS, groups }: Dispatch): void {
     const { device } = this;
     const [x, y = 1, z = 1] = groups;
     if (x === 0 || y === 0 || z === 0) return;
-    this.#lastOp = kernel.name;
-    const group = this.#bindGroup(kernel, bindings, params);
-    const timing = device.profile?.next(kernel.name);
-    if (timing) this.#endPass();
-    this.#pass ??= this.#encoder.beginComputePass({ label: kernel.name, timestampWrites: timing });
-    this.#pass.setPipeline(kernel.pipeline);
-    this.#pass.setBindGroup(0, group);
-    this.#pass.dispatchWorkgroups(x, y, z);
-    if (timing) this.#endPass();
-  }
-
-  #bindGroup(kernel: Kernel, bindings: readonly (Tensor | undefined)[], params: ParamValues = {}): GPUBindGroup {
-    const { device } = this;
     if (bindings.length !== kernel.bindingCount) {
       throw new DeviceError(
         `Cannot dispatch ${kernel.name} as it binds ${kernel.bindingCount} tensors: got ${bindings.length}`,
       );
     }
-    const tensors = bindings.map((tensor) => tensor ?? device.absent);
-    for (const { storage } of tensors) storage.usedBy = this;
+    this.#lastOp = kernel.name;
+    for (const tensor of bindings) if (tensor) tensor.storage.usedBy = this;
     const slot = kernel.hasParams ? device.params.slot(kernel.packParams(params)) : undefined;
-    const places = tensors.map(({ storage, offset, bytes }) => `${storage.id}+${offset}+${bytes}`);
-    const key = `${kernel.id}|${places.join("|")}|${slot?.id}`;
-    let group = device.bindGroups.get(key);
-    if (!group) {
-      const limit = device.limits.maxStorageBufferBindingSize;
-      for (const tensor of tensors) {
-        if (tensor.storage.destroyed) {
-          throw new DeviceError(`Cannot bind ${tensor} to ${kernel.name} as its buffer must be alive: it was disposed`);
-        }
-        if (tensor.bytes > limit) {
-          throw new DeviceError(
-            `Cannot bind ${tensor} to ${kernel.name} as a binding holds at most ${limit} bytes: ${tensor.bytes}`,
-          );
-        }
-      }
-      const entries: GPUBindGroupEntry[] = tensors.map(({ storage, offset, bytes }, binding) => ({
-        binding,
-        // A view may end on half a vec4; whole vectors are bound where the buffer has them.
-        resource: {
-          buffer: storage.buffer,
-          offset,
-          size: Math.min(Math.ceil(Math.max(bytes, 4) / 16) * 16, storage.size - offset),
-        },
-      }));
-      if (slot) {
-        const { buffer, offset, size } = slot;
-        entries.push({ binding: tensors.length, resource: { buffer, offset, size } });
-      }
-      group = device.errors.during(
-        `bind ${tensors.join(", ")} to ${kernel.name}`,
-        () => device.gpu.createBindGroup({ label: kernel.name, layout: kernel.layout, entries }),
-      );
-      device.bindGroups.set(key, group);
-    }
-    return group;
+    const group = device.bindGroups.of(kernel, bindings, slot?.block);
+    const timing = device.profile?.next(kernel.name);
+    if (timing) this.#endPass();
+    const pass = this.#pass ??= this.#encoder.beginComputePass({ label: kernel.name, timestampWrites: timing });
+    if (this.#pipeline !== kernel.pipeline) pass.setPipeline(this.#pipeline = kernel.pipeline);
+    if (slot) {
+      this.#offset[0] = slot.offset;
+      pass.setBindGroup(0, group, this.#offset, 0, 1);
+    } else pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
+    if (timing) this.#endPass();
   }
 
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
+    this.#pipeline = undefined;
   }
 
   /** Whether its work was sent to the GPU. */
@@ -189,6 +157,7 @@ export class Recorder {
     this.#endPass();
     const { device } = this;
     device.profile?.resolve(this.#encoder);
+    device.params.send();
     device.errors.during(
       `run recorded work that ends with ${this.#lastOp}`,
       () => device.gpu.queue.submit([this.#encoder.finish()]),

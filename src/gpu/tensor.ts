@@ -21,7 +21,9 @@ export function byteSize(count: number, dtype: DType): number {
 
 /** The number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
+  let product = 1;
+  for (const extent of shape) product *= extent;
+  return product;
 }
 
 /** How shapes are written in messages: `[2, 4096, 1152]`. */
@@ -35,6 +37,10 @@ export type Release = (storage: Storage) => void;
 /** A shaped, typed range of a GPU buffer. */
 export class Tensor implements Disposable {
   readonly shape: readonly number[];
+  /** The number of elements. */
+  readonly size: number;
+  /** Bytes it spans in its buffer. */
+  readonly bytes: number;
   #release: Release | undefined;
 
   /**
@@ -56,22 +62,14 @@ export class Tensor implements Disposable {
       }
     }
     this.shape = shape;
+    this.size = elementCount(shape);
+    this.bytes = byteSize(this.size, dtype);
     this.#release = release;
     if (offset + this.bytes > storage.size) {
       throw new ShapeError(
         `Cannot place ${this} at byte ${offset} as its buffer holds ${storage.size} bytes: it needs ${this.bytes}`,
       );
     }
-  }
-
-  /** The number of elements. */
-  get size(): number {
-    return elementCount(this.shape);
-  }
-
-  /** Bytes it spans in its buffer. */
-  get bytes(): number {
-    return byteSize(this.size, this.dtype);
   }
 
   /** The extent of an axis; negative axes count from the last. */

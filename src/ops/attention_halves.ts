@@ -53,28 +53,31 @@ export function attendHalves(
   const queryShape = { ...extents, tokens: queries, padded: workgroups * variant.queries };
   const keyShape = { ...extents, tokens: keys, padded: keys };
   using _scope = rec.scope();
-  const places = { q: placeOf(rec, q, queryShape), k: placeOf(rec, k, keyShape), v: placeOf(rec, v, keyShape) };
-  const params: Record<string, number> = {
-    queries,
-    keys,
-    heads,
-    quads: headWidth / 4,
-    depth8: Math.ceil(headWidth / 8),
-    first_sample: firstMasked,
-    scale: scale * Math.LOG2E,
-  };
-  for (const [name, { offset, sample, head, stride }] of Object.entries(places)) {
-    Object.assign(params, {
-      [`${name}_offset`]: offset,
-      [`${name}_sample`]: sample,
-      [`${name}_head`]: head,
-      [`${name}_stride`]: stride,
-    });
-  }
+  const [qs, ks, vs] = [placeOf(rec, q, queryShape), placeOf(rec, k, keyShape), placeOf(rec, v, keyShape)];
   const constants = { ...variant.constants, HAS_MASK: !!mask, HAS_BIAS: !!relativeBias };
   rec.dispatch(rec.device.kernel(variant.kernels[result.y.dtype as FloatDType]!, constants), {
-    bindings: [places.q.tensor, places.k.tensor, places.v.tensor, mask, relativeBias, result.y, result.logSums],
-    params,
+    bindings: [qs.tensor, ks.tensor, vs.tensor, mask, relativeBias, result.y, result.logSums],
+    params: {
+      queries,
+      keys,
+      heads,
+      quads: headWidth / 4,
+      depth8: Math.ceil(headWidth / 8),
+      first_sample: firstMasked,
+      scale: scale * Math.LOG2E,
+      q_offset: qs.offset,
+      q_sample: qs.sample,
+      q_head: qs.head,
+      q_stride: qs.stride,
+      k_offset: ks.offset,
+      k_sample: ks.sample,
+      k_head: ks.head,
+      k_stride: ks.stride,
+      v_offset: vs.offset,
+      v_sample: vs.sample,
+      v_head: vs.head,
+      v_stride: vs.stride,
+    },
     groups: [workgroups, heads * batch],
   });
 }

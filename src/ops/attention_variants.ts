@@ -48,6 +48,9 @@ const MATRIX = forWeights({
 const TILES: readonly AttentionTile[] = [{ GY: 16, FOURS: 1 }];
 const SUBGROUPS = 4;
 
+// Choices made so far, since every block asks several times.
+const chosen = new WeakMap<Device, Map<number, AttentionVariant>>();
+
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
  *
@@ -121,6 +124,15 @@ function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<Devi
  * @param halves Whether q, k, v and the weights may be rounded to halves.
  */
 export function attentionVariant(device: Device, headWidth: number, halves = false): AttentionVariant {
+  let known = chosen.get(device);
+  if (!known) chosen.set(device, known = new Map());
+  const key = 2 * headWidth + (halves ? 1 : 0);
+  let variant = known.get(key);
+  if (!variant) known.set(key, variant = choose(device, headWidth, halves));
+  return variant;
+}
+
+function choose(device: Device, headWidth: number, halves: boolean): AttentionVariant {
   if (device.software) {
     return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention() : portableAttention(headWidth);
   }

@@ -107,8 +107,8 @@ export function matmul(rec: Recorder, x: Tensor, w: Weight, options: MatmulOptio
     const rows = Math.min(step, M - first);
     const part = (tensor: Tensor, stride: number) =>
       step >= M ? tensor : tensor.view([Math.min(rows * stride, tensor.size - first * stride)], first * stride);
-    using _scratch = rec.scope();
     const packed = variant.takesHalves && x.dtype === "f32";
+    using _scratch = packed ? rec.scope() : undefined;
     const input = packed ? packHalves(rec, part(x, K).view([rows, K]), { silu }) : part(x, K);
     rec.dispatch(kernel, {
       bindings: [

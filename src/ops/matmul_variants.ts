@@ -3,6 +3,7 @@
 
 import type { Device } from "../gpu/device.ts";
 import type { Constants } from "../gpu/kernel.ts";
+import { WordMap } from "../gpu/word_map.ts";
 import { MATRIX, MATRIX_TO_HALVES, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
 import {
   chooseMatrixTile,
@@ -17,7 +18,7 @@ import {
   workgroupTileExtents,
   workgroupTileFits,
 } from "./matmul_tiles.ts";
-import type { WeightDType } from "./weight_kernels.ts";
+import { WEIGHT_DTYPES, type WeightDType } from "./weight_kernels.ts";
 
 /** A matmul kernel with its tile. */
 export interface MatmulVariant extends TileExtents {
@@ -105,7 +106,8 @@ function largestShape(device: Device): MatrixShape | undefined {
 
 // Choices made so far, since a network makes the same ones at each step.
 const shapes = new WeakMap<Device, MatrixShape | undefined>();
-const chosen = new WeakMap<Device, Map<string, MatmulVariant>>();
+const chosen = new WeakMap<Device, WordMap<MatmulVariant>>();
+const key = new Int32Array(5);
 
 /** The largest products that a device's tensor cores do with factors of f16 and sums of f32; undefined where it has none. */
 export function matrixShape(device: Device): MatrixShape | undefined {
@@ -122,10 +124,17 @@ export function matrixShape(device: Device): MatrixShape | undefined {
 export function matmulVariant(device: Device, rows: number, depth: number, traits: ProductTraits = {}): MatmulVariant {
   const { columns = 1024, dtype = "f16", inFours = true, precise = false } = traits;
   let known = chosen.get(device);
-  if (!known) chosen.set(device, known = new Map());
-  const key = `${rows} ${depth} ${columns} ${dtype} ${inFours} ${precise}`;
-  let variant = known.get(key);
-  if (!variant) known.set(key, variant = choose(device, rows, depth, { columns, dtype, inFours, precise }));
+  if (!known) chosen.set(device, known = new WordMap());
+  key[0] = rows;
+  key[1] = depth;
+  key[2] = columns;
+  key[3] = WEIGHT_DTYPES.indexOf(dtype);
+  key[4] = (inFours ? 1 : 0) + (precise ? 2 : 0);
+  let variant = known.get(key, key.length);
+  if (!variant) {
+    variant = choose(device, rows, depth, { columns, dtype, inFours, precise });
+    known.add(key, key.length, variant);
+  }
   return variant;
 }
 

@@ -59,7 +59,7 @@ function cut(rows: number, length: number): RowRun[] {
  */
 export function rowRuns(device: Device, rows: number, widths: readonly number[], multiple = 1): RowRun[] {
   const most = Math.floor(bindingFloats(device) / Math.max(1, ...widths));
-  if (rows <= most) return cut(rows, Math.max(rows, 1));
+  if (rows <= most) return rows > 0 ? [{ first: 0, count: rows }] : [];
   const step = leastMultiple(multiple, alignedRows(...widths));
   return cut(rows, Math.max(step, Math.floor(most / step) * step));
 }

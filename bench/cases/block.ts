@@ -3,6 +3,7 @@
 import { transformerTensors } from "../../src/checkpoints/random_tensors.ts";
 import { RandomWeights } from "../../src/checkpoints/random_weights.ts";
 import { TransformerBlock } from "../../src/dit/block.ts";
+import { modulate } from "../../src/dit/modulation.ts";
 import { parseTransformerConfig } from "../../src/dit/config.ts";
 import { ParameterSet } from "../../src/layers/parameters.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
@@ -85,8 +86,7 @@ function blockCase(size: number, dtype: WeightDType, tolerance: number): Case {
       const shared = device.upload(modulation, [1, 6 * C]);
       return {
         record(rec): Tensor {
-          const table = block.modulation(rec, shared);
-          const rows = Array.from({ length: 6 }, (_, i) => ({ tensor: table, stride: 6 * C, offset: i * C }));
+          const rows = modulate(rec, shared, block.table, C, 0)(0);
           const keysValues = block.keysValues(rec, captionTokens);
           const tokens = rec.tensor(X.shape);
           rec.copy(X, tokens); // the block works in place

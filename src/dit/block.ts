@@ -7,7 +7,6 @@ import { CrossAttention, SelfAttention } from "../layers/attention.ts";
 import type { AttentionPart } from "../layers/attention_parts.ts";
 import { FeedForward } from "../layers/feed_forward.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
-import { add } from "../ops/add.ts";
 import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
 import { CompressedSelfAttention, type Grid } from "./compressed_attention.ts";
 import type { TransformerConfig } from "./config.ts";
@@ -59,9 +58,9 @@ export class TransformerBlock {
     this.#feedForward = new FeedForward(parameters, [`${name}.ff.net.0.proj`, `${name}.ff.net.2`], width, 4 * width);
   }
 
-  /** This block's modulation: the shared rows [R, 6 C] plus its own table. */
-  modulation(rec: Recorder, shared: Tensor): Tensor {
-    return add(rec, shared, this.#table.tensor);
+  /** [6, C] what this block adds to the modulation that all share. */
+  get table(): Tensor {
+    return this.#table.tensor;
   }
 
   /** Keys and values of the caption [B, L, C] for this block. */

@@ -5,9 +5,9 @@ import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { Linear } from "../layers/linear.ts";
 import type { ParameterSet, Vector } from "../layers/parameters.ts";
-import { add } from "../ops/add.ts";
 import { layerNorm, type TableRows } from "../ops/layer_norm.ts";
 import type { TransformerConfig } from "./config.ts";
+import { modulate } from "./modulation.ts";
 import { modulationOf, rowsAt, type TokenPart } from "./token_parts.ts";
 
 /** Tokens become patches. */
@@ -25,11 +25,15 @@ export class FinalLayer {
     this.#out = new Linear(parameters, "proj_out", width, config.outChannels * config.patchSize ** 2);
   }
 
-  /** This layer's modulation of embedded times, [R, C] -> [R, C] each, in the recorder's scope. */
-  modulation(rec: Recorder, embedded: Tensor): { shift: Tensor; scale: Tensor } {
-    const part = (index: number) =>
-      add(rec, embedded, this.#table.tensor, { start: index * this.width, count: this.width });
-    return { shift: part(0), scale: part(1) };
+  /**
+   * A row of shifts and one of scales.
+   *
+   * @param embedded [R, C] times.
+   * @param row The time that all samples have; without it, sample b has time b.
+   */
+  modulation(rec: Recorder, embedded: Tensor, row?: number): TableRows[] {
+    const rowsOf = modulate(rec, embedded, this.#table.tensor, this.width, row);
+    return [...rowsOf(0), ...rowsOf(1)];
   }
 
   /**

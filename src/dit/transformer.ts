@@ -11,7 +11,6 @@ import { FeedForward } from "../layers/feed_forward.ts";
 import { ParameterSet } from "../layers/parameters.ts";
 import type { StartOptions } from "../layers/resident_model.ts";
 import type { WeightSource } from "../io/weights.ts";
-import type { TableRows } from "../ops/layer_norm.ts";
 import { unpatchify } from "../ops/unpatchify.ts";
 import type { WeightDType } from "../ops/weight_kernels.ts";
 import { TransformerBlock } from "./block.ts";
@@ -19,6 +18,7 @@ import { type MicroConditions, TimeConditioning } from "./conditioning.ts";
 import type { TransformerConfig } from "./config.ts";
 import type { Control } from "./controlnet.ts";
 import { FinalLayer } from "./final_layer.ts";
+import { joinTables, modulate } from "./modulation.ts";
 import { openTransformer, type OpenTransformerOptions } from "./open_transformer.ts";
 import { type EmbedOptions, PatchEmbedding } from "./patch_embedding.ts";
 import { rowsAt, type TokenPart } from "./token_parts.ts";
@@ -34,11 +34,12 @@ export interface EncodedCaption {
 
 /** Times ready for every block: all steps of a picture in one batch. */
 export interface EncodedTimes {
-  /** [R, 6 C] for each block, and then for each copy of a control network. */
-  modulations: readonly Tensor[];
-  /** [R, C] each, of the final layer. */
-  shift: Tensor;
-  scale: Tensor;
+  /** [R, 6 C], what modulates the blocks, but for their tables. */
+  modulation: Tensor;
+  /** [blocks, 6 C], the tables of the blocks, and then of the copies of a control network. */
+  tables: Tensor;
+  /** [R, C], what modulates the final layer, but for its table. */
+  embedded: Tensor;
   rows: number;
 }
 
@@ -207,7 +208,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
   }
 
   /**
-   * Embeds times and makes every block's modulation of them, in the recorder's scope.
+   * Embeds times and makes of them what modulates the blocks, in the recorder's scope.
    *
    * @param timesteps [R]: one a sample, or all steps of a run.
    * @param micro R size conditions, for PixArt-α 1024.
@@ -219,9 +220,8 @@ export class PixArtTransformer2DModel extends AdaptedModel {
     micro?: MicroConditions,
     copies: readonly TransformerBlock[] = [],
   ): EncodedTimes {
-    const { embedded, modulation } = this.#time.forward(rec, timesteps, micro);
-    const modulations = [...this.#blocks, ...copies].map((block) => block.modulation(rec, modulation));
-    return { modulations, ...this.#final.modulation(rec, embedded), rows: timesteps.length };
+    const tables = joinTables(rec, [...this.#blocks, ...copies].map(({ table }) => table));
+    return { ...this.#time.forward(rec, timesteps, micro), tables, rows: timesteps.length };
   }
 
   /**
@@ -260,17 +260,12 @@ export class PixArtTransformer2DModel extends AdaptedModel {
     }
     const grid = { height: height / patchSize, width: width / patchSize };
     const area = grid.height * grid.width;
-    const rows = (tensor: Tensor, count: number): TableRows[] =>
-      Array.from({ length: count }, (_, part) => ({
-        tensor,
-        stride: row === undefined ? count * this.width : 0,
-        offset: ((row ?? 0) * count + part) * this.width,
-      }));
     return rec.scoped(() => {
       const tokens = this.#patches.inParts(rec, latents, { scale: inputScale, repeat: batch / samples });
+      const rowsOf = modulate(rec, times.modulation, times.tables, this.width, row);
       let copied: TokenPart[] | undefined;
       const run = (block: TransformerBlock, i: number, tokens: TokenPart[], perturbed = 0) =>
-        block.forward(rec, tokens, grid, rows(times.modulations[i], 6), {
+        block.forward(rec, tokens, grid, rowsOf(i), {
           keysValues: caption.keysValues[i],
           mask: caption.mask,
         }, perturbed);
@@ -286,7 +281,7 @@ export class PixArtTransformer2DModel extends AdaptedModel {
         }
         run(block, i, tokens, perturbedBlocks?.has(i) ? samples : 0);
       });
-      const patches = this.#final.forward(rec, tokens, [...rows(times.shift, 1), ...rows(times.scale, 1)]);
+      const patches = this.#final.forward(rec, tokens, this.#final.modulation(rec, times.embedded, row));
       return unpatchify(rec, patches, { patchSize, height, width, channels });
     });
   }

@@ -98,7 +98,8 @@ export function denoisingBuffers(
   return [
     ...embeddingBuffers(captionChannels, picture),
     [caption * 2, numLayers + copies],
-    [steps * width * 6, numLayers + copies + 1],
+    [steps * width * 6, 1],
+    [(numLayers + copies) * width * 6, 2], // the tables of all blocks, and their sums with a step's row
     [batch * latents * config.inChannels, 6],
     [caption, 2],
     [part, places.length + 3], // the residual, what is normed, queries, and what attention gives

@@ -1,0 +1,78 @@
+// What the host asks of WebGPU in each step of a run: after the first, nothing is made, and all goes in one submit.
+
+import assert from "node:assert/strict";
+import type { Device } from "../../src/gpu/device.ts";
+import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
+import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.ts";
+import { SCHEDULERS } from "../../src/schedulers/registry.ts";
+import { openDevice } from "../_device.ts";
+
+const MAKING = [
+  "createBindGroup",
+  "createBindGroupLayout",
+  "createBuffer",
+  "createComputePipeline",
+  "createComputePipelineAsync",
+  "createPipelineLayout",
+  "createShaderModule",
+] as const;
+
+/** Calls of a device and its queue, by name, until they are taken. */
+function countCalls({ gpu }: Device): () => Record<string, number> {
+  let calls: Record<string, number> = {};
+  const count = <Target extends object>(target: Target, name: keyof Target & string) => {
+    const method = target[name] as (...given: unknown[]) => unknown;
+    Object.defineProperty(target, name, {
+      value: (...given: unknown[]) => {
+        calls[name] = (calls[name] ?? 0) + 1;
+        return method.apply(target, given);
+      },
+    });
+  };
+  for (const name of MAKING) count(gpu, name);
+  for (const name of ["submit", "writeBuffer"] as const) count(gpu.queue, name);
+  return () => {
+    const taken = calls;
+    calls = {};
+    return taken;
+  };
+}
+
+/** The calls of each step of a guided run. */
+async function callsOfSteps(device: Device, scheduler?: string): Promise<Record<string, number>[]> {
+  using pipe = await PixArtSigmaPipeline.fromPretrained(DEFAULT_MODEL, { device, dtype: "f16" });
+  const take = countCalls(device);
+  const steps: Record<string, number>[] = [];
+  await using _run = { [Symbol.asyncDispose]: () => device.settle() };
+  await new PixArtSigmaPipeline({
+    ...pipe.components,
+    ...(scheduler ? { scheduler: SCHEDULERS[scheduler].fromConfig({}) } : {}),
+  }).generate("a red apple", {
+    seed: 1,
+    guidanceScale: 4.5,
+    numInferenceSteps: 6,
+    outputType: "latent",
+    onStep: () => {
+      steps.push(take());
+    },
+  });
+  return steps;
+}
+
+for (const [kernels, options] of [["this device's kernels", {}], ["a GPU's", { software: false }]] as const) {
+  Deno.test(`generate() makes nothing after the first step with ${kernels}, and submits each step once`, async () => {
+    using device = await openDevice(options);
+    const [first, ...others] = await callsOfSteps(device);
+    assert.ok(first.createBindGroup > 0 && first.createBuffer > 0, "the calls are not seen");
+    assert.equal(others.length, 5);
+    // What differs between steps, such as the solver's coefficients, goes up together.
+    for (const calls of others) assert.deepEqual(calls, { submit: 1, writeBuffer: 1 });
+  });
+}
+
+Deno.test("generate() uploads each step's noise to the same place", async () => {
+  using device = await openDevice();
+  const steps = await callsOfSteps(device, "EulerAncestralDiscreteScheduler");
+  // The last step adds no noise, so that its solver binds something else.
+  for (const calls of steps.slice(1, -1)) assert.deepEqual(calls, { submit: 1, writeBuffer: 2 });
+});

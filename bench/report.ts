@@ -85,8 +85,10 @@ export interface StepCost {
 
 /** What the host spends while the GPU could work. */
 export interface HostCost {
-  /** Microseconds of host time a dispatch, recorded and submitted with next to nothing to run. */
+  /** Microseconds of host time a dispatch of the steps of a picture, recorded and submitted with next to nothing to run. */
   dispatchUs?: number;
+  /** The same as bare calls of WebGPU. */
+  bareUs?: number;
   steps: StepCost[];
 }
 

@@ -6,7 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import type { Report, Row } from "./report.ts";
-import { formatMs, formatRate, isWebGpuPeer, ratioToPeers } from "./table.ts";
+import { formatDispatchCost, formatMs, formatRate, formatRecording, isWebGpuPeer, ratioToPeers } from "./table.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const RESULTS = `${ROOT}bench/results/`;
@@ -85,11 +85,9 @@ function sentences(
     const { bf16, copy } = pytorch.ceilings;
     if (bf16) told.push(`PyTorch ${pytorch.torch} reaches ${giga(bf16)}FLOP/s in bf16, its copy ${giga(copy)}B/s.`);
   }
-  if (host.dispatchUs) told.push(`The host spends ${host.dispatchUs.toFixed(1)} us a dispatch.`);
-  for (const { shape, recordMs, stepMs, dispatches } of host.steps) {
-    told.push(
-      `Recording the ${dispatches} dispatches of a step (${shape}) takes ${formatMs(recordMs)} of ${formatMs(stepMs)}.`,
-    );
+  if (host.dispatchUs) told.push(`The host spends ${formatDispatchCost(host)}.`);
+  for (const step of host.steps) {
+    told.push(`Recording the ${step.dispatches} dispatches of a step (${step.shape}) takes ${formatRecording(step)}.`);
   }
   if (firstPicture) {
     const { coldMs, warmMs, note } = firstPicture;

@@ -100,7 +100,7 @@ export async function runBench(
     report.rows.push(row);
     log(rowLine(row, ceilings));
   };
-  if (picture) report.host.dispatchUs = await dispatchCost(chosen, signal);
+  if (picture) Object.assign(report.host, await dispatchCost(chosen, signal));
   const raced: Raced[] = [], late: Case[] = [];
   for (const each of ordered) {
     if (elapsed() > limit) {

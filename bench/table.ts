@@ -1,13 +1,24 @@
 // A report for people. In: a report, or a row as it comes. Out: lines of text.
 
 import { formatTable } from "../src/cli/table.ts";
-import { groupOf, type Report, type Row } from "./report.ts";
+import { groupOf, type HostCost, type Report, type Row, type StepCost } from "./report.ts";
 
 /** Three digits, in the unit that suits. */
 export function formatMs(ms: number): string {
   if (ms >= 10000) return `${(ms / 1000).toPrecision(3)} s`;
   if (ms >= 100) return `${ms.toFixed(0)} ms`;
   return ms >= 0.1 ? `${ms.toPrecision(3)} ms` : `${(ms * 1000).toPrecision(3)} us`;
+}
+
+/** What the host spends a dispatch. */
+export function formatDispatchCost({ dispatchUs = 0, bareUs }: HostCost): string {
+  return `${dispatchUs.toFixed(1)} us a dispatch${bareUs ? `, ${bareUs.toFixed(1)} of them in WebGPU itself` : ""}`;
+}
+
+/** How long a step is recorded, and its share of the step. */
+export function formatRecording({ recordMs, stepMs, dispatches }: StepCost): string {
+  const each = (1000 * recordMs / dispatches).toFixed(1), share = (100 * recordMs / stepMs).toFixed(1);
+  return `${formatMs(recordMs)} of ${formatMs(stepMs)} (${each} us a dispatch, ${share}%)`;
 }
 
 /** What a row reaches, of arithmetic or of memory, whichever bounds it. */
@@ -78,14 +89,9 @@ function head({ machine, ceilings, date, commit, seconds, load }: Report): strin
 
 function tail({ host, firstPicture, wholePicture, skipped }: Report): string[] {
   const told: string[] = [];
-  if (host.dispatchUs !== undefined) told.push(`host: ${host.dispatchUs.toFixed(1)} us a dispatch`);
-  for (const { shape, recordMs, stepMs, dispatches } of host.steps) {
-    const share = (100 * recordMs / stepMs).toFixed(1);
-    told.push(
-      `host: ${shape}: ${dispatches} dispatches are recorded in ${formatMs(recordMs)}, ${share}% of ${
-        formatMs(stepMs)
-      }`,
-    );
+  if (host.dispatchUs !== undefined) told.push(`host: ${formatDispatchCost(host)}`);
+  for (const step of host.steps) {
+    told.push(`host: ${step.shape}: ${step.dispatches} dispatches are recorded in ${formatRecording(step)}`);
   }
   if (firstPicture) {
     const { coldMs, warmMs, note } = firstPicture;

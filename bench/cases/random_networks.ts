@@ -24,16 +24,30 @@ const halvesOf = (tensors: readonly RandomTensor[]) =>
 
 const weights = (tensors: readonly RandomTensor[]) => new RandomWeights("random weights", tensors, 1, "F16");
 
-/** PixArt-Σ XL/2 for pictures of so many pixels. */
-export function transformer(size: number): Blueprint<TransformerConfig, PixArtTransformer2DModel> {
-  const { transformer: config } = realModel(`sigma-${size}`);
-  if (!config) throw new Error(`sigma-${size} is no transformer`);
+function transformerOf(config: TransformerConfig): Blueprint<TransformerConfig, PixArtTransformer2DModel> {
   const tensors = transformerTensors(config);
   return {
     config,
     bytes: halvesOf(tensors),
     open: (device) => PixArtTransformer2DModel.fromWeights(device, config, weights(tensors), { dtype: "f16" }),
   };
+}
+
+function releasedConfig(size: number): TransformerConfig {
+  const { transformer: config } = realModel(`sigma-${size}`);
+  if (!config) throw new Error(`sigma-${size} is no transformer`);
+  return config;
+}
+
+/** PixArt-Σ XL/2 for pictures of so many pixels. */
+export function transformer(size: number): Blueprint<TransformerConfig, PixArtTransformer2DModel> {
+  return transformerOf(releasedConfig(size));
+}
+
+/** As many blocks as XL/2, 128 channels wide: all kernels take that width as they take XL/2's. */
+export function narrowTransformer(): Blueprint<TransformerConfig, PixArtTransformer2DModel> {
+  const config = releasedConfig(256);
+  return transformerOf({ ...config, numAttentionHeads: 2, attentionHeadDim: 64, captionChannels: 64 });
 }
 
 /**

@@ -1,5 +1,5 @@
 // group_norm_apply: y = (x - mean) * factor + bias, then SiLU where it is asked for.
-//   x [B, P, C]   factors [B, 2, C]: mean, weight / deviation   bias [C]   ->   y [B, P, C]
+//   x [B, P, C]   factors [B, 2, C]: mean, weight / deviation   bias [C]   ->   y [B, P, C], as Result; and PADDED, a pixel of zeros
 // An invocation takes LANES channels of a run of pixels, so that it loads their factors once.
 // Bound by memory: reads x once, writes y once.
 
@@ -14,7 +14,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<Lanes>;
 @group(0) @binding(1) var<storage, read> factors: array<Lanes>;
 @group(0) @binding(2) var<storage, read> bias: array<Lanes>;
-@group(0) @binding(3) var<storage, read_write> y: array<Lanes>;
+@group(0) @binding(3) var<storage, read_write> y: array<Result>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
@@ -38,6 +38,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     if (SILU) {
       v = v / (1.0 + exp(-v));
     }
-    y[at] = v;
+    y[at] = result(v);
+  }
+  if (PADDED && sample * p.runs + run == p.samples * p.runs - 1u) {
+    y[p.samples * p.pixels * columns + column] = Result();
   }
 }

@@ -1,8 +1,9 @@
 // Conv2d: a 3x3 or 1x1 convolution over images in channels-last order.
 
+import type { Device } from "../gpu/device.ts";
 import type { Recorder } from "../gpu/recorder.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { conv2d, type Padding } from "../ops/conv2d.ts";
+import { conv2d, type Conv2dOptions, type ConvGeometry, convTakesHalves, type Padding } from "../ops/conv2d.ts";
 import type { Matrix, ParameterSet, Vector } from "./parameters.ts";
 
 /** A convolution's geometry. */
@@ -19,6 +20,7 @@ const SAME_PADDING: Padding = { top: 1, left: 1, bottom: 1, right: 1 };
 export class Conv2d {
   readonly #weight: Matrix;
   readonly #bias: Vector;
+  readonly #geometry: ConvGeometry;
 
   /**
    * @param name The checkpoint's prefix: `decoder.conv_in`.
@@ -29,9 +31,9 @@ export class Conv2d {
     name: string,
     readonly inChannels: number,
     readonly outChannels: number,
-    private readonly shape: ConvShape,
+    { kernel, stride = 1, padding = kernel === 3 ? SAME_PADDING : NO_PADDING }: ConvShape,
   ) {
-    const { kernel } = shape;
+    this.#geometry = { kernel, stride, padding, outChannels };
     this.#weight = parameters.matrix(`${name}.weight`, {
       outFeatures: outChannels,
       inFeatures: inChannels,
@@ -41,22 +43,19 @@ export class Conv2d {
     this.#bias = parameters.vector(`${name}.bias`, [outChannels]);
   }
 
+  /** Whether `forward` takes an image [B, H, W, inChannels] as halves. */
+  takesHalves(device: Device, image: readonly number[]): boolean {
+    return convTakesHalves(device, image, this.#weight.tensor, this.#geometry);
+  }
+
   /**
    * Applies the convolution.
    *
-   * @param x [B, H, W, inChannels] f32.
+   * @param x [B, H, W, inChannels] f32; or, where `takesHalves` says so, halves of `image` as a group norm makes them.
    * @param options `addTo` is a residual that the result is added to, in place; `upsample` doubles the input on the way in.
    * @returns [B, H', W', outChannels] f32.
    */
-  forward(rec: Recorder, x: Tensor, options: { addTo?: Tensor; upsample?: boolean } = {}): Tensor {
-    const { kernel, stride = 1, padding = kernel === 3 ? SAME_PADDING : NO_PADDING } = this.shape;
-    return conv2d(rec, x, this.#weight.tensor, {
-      kernel,
-      stride,
-      padding,
-      outChannels: this.outChannels,
-      bias: this.#bias.tensor,
-      ...options,
-    });
+  forward(rec: Recorder, x: Tensor, options: Pick<Conv2dOptions, "addTo" | "upsample" | "image"> = {}): Tensor {
+    return conv2d(rec, x, this.#weight.tensor, { ...this.#geometry, bias: this.#bias.tensor, ...options });
   }
 }

@@ -21,8 +21,8 @@ export class GroupNorm {
     this.#bias = parameters.vector(`${name}.bias`, [channels]);
   }
 
-  /** [B, H, W, C] -> [B, H, W, C]. */
-  forward(rec: Recorder, x: Tensor): Tensor {
-    return groupNorm(rec, x, { ...this.options, weight: this.#weight.tensor, bias: this.#bias.tensor });
+  /** [B, H, W, C] -> [B, H, W, C]; where `halves` allows it, [B * H * W + 1, C] f16 with zeros in the last pixel. */
+  forward(rec: Recorder, x: Tensor, halves = false): Tensor {
+    return groupNorm(rec, x, { ...this.options, weight: this.#weight.tensor, bias: this.#bias.tensor, halves });
   }
 }

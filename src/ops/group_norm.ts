@@ -3,6 +3,8 @@
 import applySource from "../../shaders/group_norm_apply.wgsl" with { type: "text" };
 import mergeSource from "../../shaders/group_norm_merge.wgsl" with { type: "text" };
 import partialSource from "../../shaders/group_norm_partial.wgsl" with { type: "text" };
+import resultHalves from "../../shaders/result_halves.wgsl" with { type: "text" };
+import resultLanes from "../../shaders/result_lanes.wgsl" with { type: "text" };
 import { ShapeError } from "../errors.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { linearGroups, type Recorder } from "../gpu/recorder.ts";
@@ -12,7 +14,8 @@ import { rowRuns } from "./row_runs.ts";
 
 const PARTIAL = forLanes({ name: "group_norm_partial", source: partialSource });
 const MERGE = forReduction({ name: "group_norm_merge", source: mergeSource });
-const APPLY = forLanes({ name: "group_norm_apply", source: applySource });
+const APPLY = forLanes({ name: "group_norm_apply", source: applySource, shared: [resultLanes] });
+const APPLY_TO_HALVES = forLanes({ name: "group_norm_apply", source: applySource, shared: [resultHalves] });
 
 /** What a group norm is made of. */
 export interface GroupNormOptions {
@@ -24,6 +27,12 @@ export interface GroupNormOptions {
   bias: Tensor;
   /** Whether SiLU follows. */
   silu?: boolean;
+  /**
+   * Whether the result may be halves, for a convolution or a matmul that takes such; it is where channels are fours and one binding
+   * holds all. They need no divisor: a normalised number is at most the root of how many its group has, 2,048 for 1024 x 1024
+   * pixels by 4 channels.
+   */
+  halves?: boolean;
   /** Runs the kernels that need no features; for comparison. */
   portable?: boolean;
 }
@@ -40,7 +49,7 @@ function runLength(pixels: number): number {
  * Normalises each group of channels of each image to mean 0 and variance 1, then applies the learned weight and bias.
  *
  * @param x [B, H, W, C] f32.
- * @returns [B, H, W, C] f32 in the recorder's scope.
+ * @returns [B, H, W, C] f32 in the recorder's scope; where `halves` allows it, [B * H * W + 1, C] f16 with zeros in the last pixel.
  * @throws {ShapeError} when the channels do not divide into the groups, or weight and bias are not [C].
  */
 export function groupNorm(rec: Recorder, x: Tensor, options: GroupNormOptions): Tensor {
@@ -55,8 +64,10 @@ export function groupNorm(rec: Recorder, x: Tensor, options: GroupNormOptions): 
   if (weight.size !== columns || bias.size !== columns || weight.dtype !== "f32" || bias.dtype !== "f32") {
     throw new ShapeError(`Cannot normalize ${x} as weight and bias must be f32[${columns}]: ${weight} and ${bias}`);
   }
-  const y = rec.tensor(x.shape);
-  if (rowRuns(rec.device, x.size, [1]).length === 1) normalize(rec, x, y, options);
+  const isWhole = rowRuns(rec.device, x.size, [1]).length === 1;
+  const halves = options.halves && isWhole && lanesOf(columns) === 4;
+  const y = halves ? rec.tensor([samples * height * width + 1, columns], "f16") : rec.tensor(x.shape);
+  if (isWhole) normalize(rec, x, y, options);
   else {
     // A sample at a time, so that its factors start where a binding may.
     for (let sample = 0; sample < samples; sample++) {
@@ -103,8 +114,9 @@ function normalize(rec: Recorder, x: Tensor, y: Tensor, options: GroupNormOption
     params: { pixels, columns, groups, runs, run_length, eps },
     groups: [groups, samples],
   });
+  const halves = y.dtype === "f16";
   forParts(
-    device.kernel(APPLY[lanes], { SILU: silu }),
-    (pixels) => [part(x, pixels, columns), factors, bias, part(y, pixels, columns)],
+    device.kernel((halves ? APPLY_TO_HALVES : APPLY)[lanes], { SILU: silu, PADDED: halves }),
+    (pixels) => [part(x, pixels, columns), factors, bias, halves ? y : part(y, pixels, columns)],
   );
 }

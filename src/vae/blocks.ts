@@ -37,10 +37,11 @@ export class ResnetBlock implements ImageBlock {
   /** [B, H, W, C] -> [B, H, W, C']; x itself, updated in place, where the channels stay. */
   forward(rec: Recorder, x: Tensor): Tensor {
     const around = this.#shortcut?.forward(rec, x) ?? x;
-    let h = this.#norm1.forward(rec, x);
-    h = rec.replace(h, (h) => this.#conv1.forward(rec, h));
-    h = rec.replace(h, (h) => this.#norm2.forward(rec, h));
-    return this.#conv2.forward(rec, h, { addTo: around });
+    const image = x.shape, between = around.shape;
+    let h = this.#norm1.forward(rec, x, this.#conv1.takesHalves(rec.device, image));
+    h = rec.replace(h, (h) => this.#conv1.forward(rec, h, { image }));
+    h = rec.replace(h, (h) => this.#norm2.forward(rec, h, this.#conv2.takesHalves(rec.device, between)));
+    return this.#conv2.forward(rec, h, { image: between, addTo: around });
   }
 }
 
@@ -63,7 +64,8 @@ export class AttentionBlock implements ImageBlock {
   forward(rec: Recorder, x: Tensor): Tensor {
     const [batch, height, width, channels] = x.shape;
     const tokens = [batch, height * width, channels];
-    const normed = this.#norm.forward(rec, x).view(tokens);
+    const halves = this.#attention.takesHalves(rec.device, batch * height * width);
+    const normed = this.#norm.forward(rec, x, halves).view(tokens);
     this.#attention.forward(rec, normed, {}, { addTo: x.view(tokens) });
     return x;
   }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { ShapeError } from "../../src/errors.ts";
 import { Recorder } from "../../src/gpu/recorder.ts";
+import { Tensor } from "../../src/gpu/tensor.ts";
 import { conv2d, type Padding } from "../../src/ops/conv2d.ts";
+import { portableConv } from "../../src/ops/conv2d_variants.ts";
 import { packWeight } from "../../src/ops/pack_weight.ts";
 import type { FloatDType } from "../../src/ops/weight_kernels.ts";
 import { device, run } from "../_device.ts";
@@ -59,6 +61,12 @@ function reference(x: Float32Array, w: ArrayLike<number>, test: Case): { y: Floa
   return { y, shape: [samples, outHeight, outWidth, out] };
 }
 
+/** Images as halves, with a pixel of zeros behind, as a group norm makes them. */
+function uploadHalves(rec: Recorder, x: Float32Array, channels: number): Tensor {
+  const words = new Uint32Array(Float16Array.from([...x, ...new Float32Array(channels)]).buffer);
+  return new Tensor(rec.upload(words, [words.length]).storage, [x.length / channels + 1, channels], "f16");
+}
+
 async function check(test: Case) {
   const { shape, out, kernel, stride = 1, padding = kernel === 3 ? SAME : NONE, upsample = false } = test;
   const weights = test.weights ?? "f32";
@@ -69,8 +77,10 @@ async function check(test: Case) {
   const { y, shape: outShape } = reference(x, weights === "f16" ? Float16Array.from(w) : w, test);
   const residual = numbers(y.length, SEEDS.residual);
   for (let i = 0; i < y.length; i++) y[i] += (test.bias ? bias[i % out] : 0) + (test.add ? residual[i] : 0);
-  for (const { name, variant, tolerance, takes } of CANDIDATES) {
-    if (!takes(channels, out, weights)) continue;
+  const candidates = CANDIDATES.filter(({ takes }) => takes(channels, out, weights))
+    .flatMap((each) => each.variant.halves ? [each, { ...each, name: `${each.name} of halves`, halves: true }] : [each])
+    .map((each) => ({ halves: false, ...each }));
+  for (const { name, variant, tolerance, halves } of candidates) {
     const actual = await run((rec) => {
       const packed = rec.tensor([taps * channels, Math.ceil(out / 4) * 4], weights);
       const raw = new Uint32Array(w.buffer);
@@ -81,7 +91,8 @@ async function check(test: Case) {
         taps,
         out: packed,
       });
-      const result = conv2d(rec, rec.upload(x, shape), packed, {
+      const result = conv2d(rec, halves ? uploadHalves(rec, x, channels) : rec.upload(x, shape), packed, {
+        image: shape,
         kernel,
         stride,
         padding,
@@ -151,4 +162,10 @@ Deno.test("conv2d() refuses weights, biases and residuals that do not fit", () =
   assert.throws(() => conv2d(rec, x, w, { ...options, addTo: rec.tensor([1, 4, 4, 8]) }), ShapeError);
   assert.throws(() => conv2d(rec, rec.tensor([4, 4, 8]), w, options), ShapeError);
   assert.throws(() => conv2d(rec, rec.tensor([1, 1, 1, 8]), w, { ...options, padding: NONE }), /too small/);
+  const image = x.shape, halves = rec.tensor([17, 8], "f16");
+  assert.throws(() => conv2d(rec, halves, w, { ...options, image, variant: portableConv() }), /f16\[17, 8\].*operands/);
+  assert.throws(
+    () => conv2d(rec, rec.tensor([16, 8], "f16"), w, { ...options, image }),
+    /\[1, 4, 4, 8\] it is neither/,
+  );
 });

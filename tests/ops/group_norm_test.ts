@@ -71,6 +71,35 @@ Deno.test("groupNorm() normalises groups of every width, with and without SiLU",
   }
 });
 
+/** Gives the arena a buffer of ones, as halves, which the next tensor of this size finds in its place. */
+function leaveBehind(rec: Recorder, halves: number) {
+  using _scope = rec.scope();
+  rec.upload(new Uint32Array(halves / 2).fill(0x3c003c00), [halves / 2]);
+}
+
+Deno.test("groupNorm() makes halves of channels in fours, with a pixel of zeros behind, and else what it always makes", async () => {
+  for (const [shape, groups] of [[[2, 5, 7, 64], 32], [[3, 9, 31, 12], 4], [[1, 40, 33, 10], 2]] as const) {
+    const [samples, height, width, columns] = shape;
+    const x = numbers(samples * height * width * columns, 1), weight = numbers(columns, 2), bias = numbers(columns, 3);
+    const inHalves = columns % 4 === 0, eps = 1e-6;
+    const results = await runBoth((rec) => {
+      leaveBehind(rec, x.length + columns);
+      const weights = { weight: rec.upload(weight, [columns]), bias: rec.upload(bias, [columns]) };
+      const y = groupNorm(rec, rec.upload(x, shape), { groups, eps, ...weights, silu: true, halves: true });
+      assert.deepEqual(y.shape, inHalves ? [x.length / columns + 1, columns] : shape);
+      assert.equal(y.dtype, inHalves ? "f16" : "f32");
+      return y;
+    });
+    const dense = [samples, height * width, columns];
+    const expected = Array.from(reference(x, dense, { groups, eps, weight, bias, silu: true }));
+    if (inHalves) expected.push(...new Array(columns).fill(0));
+    for (const actual of results) {
+      assertClose(actual, expected, 2 ** -11, `[${shape}]`);
+      assert.ok(actual.subarray(x.length).every((value) => value === 0), `behind [${shape}]`);
+    }
+  }
+});
+
 Deno.test("groupNorm() keeps its digits over many pixels far from zero", async () => {
   const shape = [1, 512, 500, 4];
   // A slow drift beside a large mean: sums of 256,000 such numbers in plain f32 lose the digits that the drift needs.

@@ -21,6 +21,8 @@ interface Case {
   add?: boolean;
   upsample?: boolean;
   weights?: FloatDType;
+  /** The largest number of x; 1 when not given. */
+  scale?: number;
 }
 
 const NONE = { top: 0, left: 0, bottom: 0, right: 0 };
@@ -71,14 +73,16 @@ async function check(test: Case) {
   const { shape, out, kernel, stride = 1, padding = kernel === 3 ? SAME : NONE, upsample = false } = test;
   const weights = test.weights ?? "f32";
   const channels = shape[3], taps = kernel * kernel;
-  const x = numbers(shape.reduce((a, b) => a * b), SEEDS.x);
+  const x = numbers(shape.reduce((a, b) => a * b), SEEDS.x, test.scale);
   const w = numbers(out * channels * taps, SEEDS.w);
   const bias = numbers(out, SEEDS.bias);
   const { y, shape: outShape } = reference(x, weights === "f16" ? Float16Array.from(w) : w, test);
   const residual = numbers(y.length, SEEDS.residual);
   for (let i = 0; i < y.length; i++) y[i] += (test.bias ? bias[i % out] : 0) + (test.add ? residual[i] : 0);
   const candidates = CANDIDATES.filter(({ takes }) => takes(channels, out, weights))
-    .flatMap((each) => each.variant.halves ? [each, { ...each, name: `${each.name} of halves`, halves: true }] : [each])
+    .flatMap((each) =>
+      each.variant.halves && !test.scale ? [each, { ...each, name: `${each.name} of halves`, halves: true }] : [each]
+    )
     .map((each) => ({ halves: false, ...each }));
   for (const { name, variant, tolerance, halves } of candidates) {
     const actual = await run((rec) => {
@@ -133,6 +137,11 @@ Deno.test("conv2d() convolves all of this in every kernel that takes many channe
   await check({ ...many, shape: [1, 9, 12, 64], out: 16, stride: 2, padding: BELOW, add: true });
   await check({ ...many, shape: [1, 3, 4, 64], out: 24, kernel: 1 });
   await check({ ...many, shape: [1, 5, 3, 48], out: 20, weights: "f32" });
+});
+
+Deno.test("conv2d() takes activations beyond the largest half in every kernel, as those between the VAE's blocks are", async () => {
+  await check({ shape: [1, 5, 7, 64], out: 40, kernel: 3, weights: "f16", scale: 5e5 });
+  await check({ shape: [1, 4, 3, 64], out: 16, kernel: 1, weights: "f16", scale: 5e5 });
 });
 
 Deno.test("conv2d() strides by two under the padding of the VAE's encoder", async () => {

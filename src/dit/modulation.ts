@@ -15,8 +15,8 @@ export function joinTables(rec: Recorder, tables: readonly Tensor[]): Tensor {
 }
 
 /**
- * Adds the shared row of a time to the tables, for all layers at once: the sums of every step lie in the same place, so that what
- * binds them is the same, too.
+ * Adds the shared row of a time to the tables, for all layers at once: the sums of every step lie in the same place, so that the
+ * parameters of what reads them are the same at every step.
  *
  * @param shared [R, P], P a multiple of C.
  * @param tables [T, P]

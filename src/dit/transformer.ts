@@ -269,18 +269,26 @@ export class PixArtTransformer2DModel extends AdaptedModel {
           keysValues: caption.keysValues[i],
           mask: caption.mask,
         }, perturbed);
-      this.#blocks.forEach((block, i) => {
-        const copy = control?.net.blocks[i - 1]; // the first block has none before it
-        if (control && copy) {
-          copied ??= tokens.map((part) => ({
-            ...part,
-            x: control.net.enter(rec, part.x, partOf(control, part, area)),
-          }));
-          run(copy, numLayers + i - 1, copied);
-          copied.forEach((part, at) => control.net.leave(rec, i - 1, part.x, tokens[at].x, control));
-        }
-        run(block, i, tokens, perturbedBlocks?.has(i) ? samples : 0);
-      });
+      const runAll = () =>
+        this.#blocks.forEach((block, i) => {
+          const copy = control?.net.blocks[i - 1]; // the first block has none before it
+          if (control && copy) {
+            copied ??= tokens.map((part) => ({
+              ...part,
+              x: control.net.enter(rec, part.x, partOf(control, part, area)),
+            }));
+            run(copy, numLayers + i - 1, copied);
+            copied.forEach((part, at) => control.net.leave(rec, i - 1, part.x, tokens[at].x, control));
+          }
+          run(block, i, tokens, perturbedBlocks?.has(i) ? samples : 0);
+        });
+      if (row === undefined) runAll();
+      else {
+        // The blocks do the same at every step.
+        const handed = [...tokens.map(({ x }) => x), ...caption.keysValues, rowsOf(0)[0].tensor];
+        for (const tensor of [caption.mask, control?.hint, control?.scale]) if (tensor) handed.push(tensor);
+        rec.replay(caption, handed, [batch, samples, grid.height, grid.width, perturbedBlocks, control?.net], runAll);
+      }
       const patches = this.#final.forward(rec, tokens, this.#final.modulation(rec, times.embedded, row));
       return unpatchify(rec, patches, { patchSize, height, width, channels });
     });

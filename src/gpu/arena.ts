@@ -28,9 +28,27 @@ export function bestKept(kept: readonly { size: number }[], size: number): numbe
 /** A pool of buffers for activations. */
 export class Arena {
   #free: Storage[] = [];
+  #made = new WeakSet<Storage>();
+  readonly #make: (bytes: number) => Storage;
 
   /** @param make Makes a new buffer of so many bytes. */
-  constructor(private readonly make: (bytes: number) => Storage) {}
+  constructor(make: (bytes: number) => Storage) {
+    this.#make = (bytes) => {
+      const storage = make(bytes);
+      this.#made.add(storage);
+      return storage;
+    };
+  }
+
+  /** Whether a buffer is one of its own, in use or not. */
+  made(storage: Storage): boolean {
+    return this.#made.has(storage);
+  }
+
+  /** Whether a buffer is kept for reuse now. */
+  isFree(storage: Storage): boolean {
+    return this.#free.includes(storage);
+  }
 
   /** Bytes kept for reuse now. */
   get freeBytes(): number {
@@ -42,7 +60,7 @@ export class Arena {
     const size = sizeClass(bytes);
     const best = bestKept(this.#free, size);
     if (best >= 0) return this.#free.splice(best, 1)[0];
-    return this.make(size);
+    return this.#make(size);
   }
 
   /** The same, but of those kept only one that may be written at once: no recording that is yet to be submitted uses it. */
@@ -50,7 +68,7 @@ export class Arena {
     const size = sizeClass(bytes);
     const idle = this.#free.filter(({ usedBy }) => usedBy?.submitted !== false);
     const best = bestKept(idle, size);
-    if (best < 0) return this.make(size);
+    if (best < 0) return this.#make(size);
     this.#free = this.#free.filter((storage) => storage !== idle[best]);
     return idle[best];
   }

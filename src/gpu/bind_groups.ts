@@ -5,6 +5,7 @@ import { DeviceError } from "../errors.ts";
 import type { ErrorLog } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
 import { SLOT_BYTES } from "./params.ts";
+import type { Replay } from "./replay.ts";
 import type { Storage } from "./storage.ts";
 import type { Tensor } from "./tensor.ts";
 import { WordMap } from "./word_map.ts";
@@ -12,6 +13,7 @@ import { WordMap } from "./word_map.ts";
 /** The bind groups of one device. */
 export class BindGroups {
   readonly #groups = new WordMap<GPUBindGroup>();
+  #replays = new WeakMap<object, Replay>();
   /** Where keys are made; a stage has 50 buffers or so at most, and each takes three words. */
   readonly #words = new Int32Array(256);
 
@@ -31,9 +33,15 @@ export class BindGroups {
     return this.#groups.size;
   }
 
-  /** Forgets all. Work already recorded keeps its own. */
+  /** What work came to, by what owns it. */
+  get replays(): WeakMap<object, Replay> {
+    return this.#replays;
+  }
+
+  /** Forgets all, and all replays with them. Work already recorded keeps its own. */
   clear(): void {
     this.#groups.clear();
+    this.#replays = new WeakMap();
   }
 
   /**

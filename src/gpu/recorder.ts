@@ -5,6 +5,7 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { Scope } from "./arena.ts";
 import type { Device } from "./device.ts";
 import type { Kernel, ParamValues } from "./kernel.ts";
+import { placesOf, Recording, type Told } from "./replay.ts";
 import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, type Tensor } from "./tensor.ts";
 
 /** One run of a kernel. */
@@ -34,6 +35,8 @@ export class Recorder {
   #pipeline: GPUComputePipeline | undefined;
   readonly #offset = new Uint32Array(1);
   #scopes: Scope[] = [];
+  /** What is recorded now, while it may be told again. */
+  #recording: Recording | undefined;
   #submitted = false;
   #lastOp = "nothing";
 
@@ -90,6 +93,7 @@ export class Recorder {
 
   /** A tensor in the innermost scope with these numbers in it. */
   upload(data: HostArray, shape: readonly number[]): Tensor {
+    this.#recording = undefined;
     const dtype = hostDType(data);
     if (data.length !== elementCount(shape)) {
       throw new ShapeError(`Cannot upload ${data.length} numbers as ${formatShape(shape)}: the counts differ`);
@@ -104,6 +108,7 @@ export class Recorder {
   /** Copies a tensor's contents into another of the same size. */
   copy(from: Tensor, to: Tensor): void {
     if (from.bytes !== to.bytes) throw new ShapeError(`Cannot copy ${from} to ${to} as their bytes must match`);
+    this.#recording = undefined;
     this.#endPass();
     for (const { storage } of [from, to]) storage.usedBy = this;
     this.#encoder.copyBufferToBuffer(from.storage.buffer, from.offset, to.storage.buffer, to.offset, to.bytes);
@@ -119,20 +124,59 @@ export class Recorder {
         `Cannot dispatch ${kernel.name} as it binds ${kernel.bindingCount} tensors: got ${bindings.length}`,
       );
     }
-    this.#lastOp = kernel.name;
     for (const tensor of bindings) if (tensor) tensor.storage.usedBy = this;
     const slot = kernel.hasParams ? device.params.slot(kernel.packParams(params)) : undefined;
     const group = device.bindGroups.of(kernel, bindings, slot?.block);
-    const timing = device.profile?.next(kernel.name);
+    const told = { kernel, group, offset: slot?.offset, x, y, z };
+    if (this.#recording) {
+      this.#recording.told.push(told);
+      for (const tensor of bindings) if (tensor) this.#recording.used.add(tensor.storage);
+    }
+    this.#tell(told);
+  }
+
+  #tell({ kernel, group, offset, x, y, z }: Told): void {
+    this.#lastOp = kernel.name;
+    const timing = this.device.profile?.next(kernel.name);
     if (timing) this.#endPass();
     const pass = this.#pass ??= this.#encoder.beginComputePass({ label: kernel.name, timestampWrites: timing });
     if (this.#pipeline !== kernel.pipeline) pass.setPipeline(this.#pipeline = kernel.pipeline);
-    if (slot) {
-      this.#offset[0] = slot.offset;
+    if (offset === undefined) pass.setBindGroup(0, group);
+    else {
+      this.#offset[0] = offset;
       pass.setBindGroup(0, group, this.#offset, 0, 1);
-    } else pass.setBindGroup(0, group);
+    }
     pass.dispatchWorkgroups(x, y, z);
     if (timing) this.#endPass();
+  }
+
+  /**
+   * Does `work` in a scope of its own; or, if it would come to the same dispatches as the last time, tells the GPU of those. It does
+   * while all lies where it lay, the memory that it takes included, and no buffer of the device was freed.
+   *
+   * @param owner Keeps what the work came to, and is used for nothing else: a caption, say.
+   * @param tensors What it is handed of memory that others take and give back; it may change it in place.
+   * @param traits Whatever else it goes by that may differ from time to time, compared by identity.
+   * @param work Dispatches; with copies or uploads among them it is done each time.
+   */
+  replay(owner: object, tensors: readonly Tensor[], traits: readonly unknown[], work: () => void): void {
+    const { arena, bindGroups } = this.device;
+    const places = placesOf(traits, tensors);
+    const known = bindGroups.replays.get(owner);
+    if (known?.holds(arena, places)) {
+      for (const storage of known.used) storage.usedBy = this;
+      for (const told of known.told) this.#tell(told);
+      return;
+    }
+    const { replays } = bindGroups;
+    this.#recording = new Recording();
+    {
+      using _scope = this.scope();
+      work();
+    }
+    const replay = this.#recording?.finish(arena, places);
+    this.#recording = undefined;
+    if (replay && replays === bindGroups.replays) replays.set(owner, replay);
   }
 
   #endPass(): void {
@@ -148,6 +192,7 @@ export class Recorder {
 
   /** Sends what was recorded so far ahead, so that drivers that limit how long one piece of work may take see several; goes on. */
   flush(): void {
+    this.#recording = undefined;
     this.#send();
     this.#encoder = this.#newEncoder();
   }

@@ -94,8 +94,8 @@ function chosenKernels(device: Device): Record<string, string> {
   return {
     "matmul of many rows": matmulVariant(device, 4096, 1152).name,
     "matmul of a few rows": matmulVariant(device, 2, 256).name,
-    "attention, heads of 72 (transformer)": attentionVariant(device, 72).name,
-    "attention, heads of 512 (autoencoder)": attentionVariant(device, 512).name,
+    "attention, heads of 72 (transformer)": attentionVariant(device, { headWidth: 72 }).name,
+    "attention, heads of 512 (autoencoder)": attentionVariant(device, { headWidth: 512 }).name,
   };
 }
 

@@ -37,7 +37,7 @@ export function attention(rec: Recorder, q: Heads, k: Heads, v: Heads, options: 
   const dense = !relativeBias && [q, k, v].every(({ stride, offset }) => stride === headWidth && offset === 0);
   const halves = options.halves && !rec.device.software; // a CPU gains little by them
   const byRows = !options.variant && prefersRows(rec.device, { ...options, dense, halves });
-  const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
+  const variant = options.variant ?? attentionVariant(rec.device, options);
   const toHalves = options.toHalves && !byRows && variant.kernels.f16 !== undefined;
   const y = rec.tensor([batch, queries, heads * headWidth], toHalves ? "f16" : "f32");
   if (queries === 0 || batch === 0) return y;
@@ -109,7 +109,7 @@ function attend(
   options: Omit<AttentionOptions, "keys">,
 ): void {
   const { batch, heads, headWidth, queries, scale, mask, firstMasked = 0, relativeBias } = options;
-  const variant = options.variant ?? attentionVariant(rec.device, headWidth, options.halves);
+  const variant = options.variant ?? attentionVariant(rec.device, options);
   if (variant.halves) {
     attendHalves(rec, q, { k, v, keys }, result, { ...options, variant });
     return;

@@ -10,10 +10,19 @@ import portableSource from "../../shaders/attention.wgsl" with { type: "text" };
 import rows from "../../shaders/attention_rows.wgsl" with { type: "text" };
 import tileSource from "../../shaders/attention_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/attention_wide.wgsl" with { type: "text" };
-import type { Device, DeviceLimits } from "../gpu/device.ts";
+import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
+import {
+  attentionDepth,
+  type AttentionSubgroups,
+  attentionSubgroupsFit,
+  type AttentionTile,
+  attentionTileFits,
+} from "./attention_tiles.ts";
 import type { MatrixShape } from "./matmul_tiles.ts";
 import { matrixShape } from "./matmul_variants.ts";
+import { chooseTile } from "./tile_table.ts";
+import { TileChoices, tilesOf } from "./tile_tables.ts";
 import { type FloatDType, forWeights } from "./weight_kernels.ts";
 
 /** An attention kernel with its tile. */
@@ -28,12 +37,6 @@ export interface AttentionVariant {
   halves?: { depth: number };
 }
 
-/** How the kernel for GPUs without tensor cores shares out its work: rows of 8 lanes, and fours of queries of a lane. */
-export interface AttentionTile {
-  GY: number;
-  FOURS: 1 | 2;
-}
-
 const PORTABLE: KernelSource = { name: "attention", source: portableSource, shared: [common] };
 const WIDE: KernelSource = { name: "attention_wide", source: wideSource, shared: [common], features: ["subgroups"] };
 const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared: [common] };
@@ -44,12 +47,9 @@ const MATRIX = forWeights({
   features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
 });
 
-// The order and the numbers are what a GPU measured.
-const TILES: readonly AttentionTile[] = [{ GY: 16, FOURS: 1 }];
-const SUBGROUPS = 4;
-
 // Choices made so far, since every block asks several times.
-const chosen = new WeakMap<Device, Map<number, AttentionVariant>>();
+const chosen = new TileChoices<AttentionVariant>();
+const key = new Int32Array(3);
 
 /**
  * The portable kernel, which runs everywhere and is the reference of benches.
@@ -73,72 +73,71 @@ export function wideAttention(): AttentionVariant {
   return { name: "wide", kernels: { f32: WIDE }, constants: {}, queries: 16 };
 }
 
+const tileQueries = ({ GY, FOURS }: AttentionTile) => GY * FOURS * 4;
+const subgroupQueries = ({ SUBGROUPS }: AttentionSubgroups, { MATRIX_M }: MatrixShape) => SUBGROUPS * 2 * MATRIX_M;
+
 /** The kernel for GPUs without tensor cores: heads of 128 at most. */
 export function tileAttention(headWidth: number, tile: AttentionTile): AttentionVariant {
   const constants = { ...tile, QUADS: headWidth / 4 };
-  return { name: "tile", kernels: { f32: TILE }, constants, queries: tile.GY * tile.FOURS * 4 };
+  return { name: "tile", kernels: { f32: TILE }, constants, queries: tileQueries(tile) };
 }
 
-/**
- * The kernel for tensor cores: q, k, v and the weights are halves, sums are f32.
- *
- * @param subgroups Of a workgroup; each owns as many queries as two matrices have rows.
- */
-export function matrixAttention(headWidth: number, subgroups: number, shape: MatrixShape): AttentionVariant {
-  const step = Math.max(shape.MATRIX_N, shape.MATRIX_K);
-  const depth = Math.ceil(headWidth / step) * step;
+/** The kernel for tensor cores: q, k, v and the weights are halves, sums are f32. */
+export function matrixAttention(headWidth: number, tile: AttentionSubgroups, shape: MatrixShape): AttentionVariant {
+  const depth = attentionDepth(headWidth, shape);
   return {
     name: "matrix",
     kernels: MATRIX,
-    constants: { ...shape, SUBGROUPS: subgroups, DEPTH: depth },
-    queries: subgroups * 2 * shape.MATRIX_M,
+    constants: { ...shape, ...tile, DEPTH: depth },
+    queries: subgroupQueries(tile, shape),
     halves: { depth },
   };
 }
 
-/** Whether a device has room for a tile, as attention_tile.wgsl lays it out. */
-function tileFits({ GY, FOURS }: AttentionTile, headWidth: number, limits: Readonly<DeviceLimits>): boolean {
-  const quads = 32 * (headWidth / 4 | 1) + (32 + 8) * GY * FOURS;
-  return 8 * GY <= limits.maxComputeInvocationsPerWorkgroup && quads * 16 <= limits.maxComputeWorkgroupStorageSize;
+/** What decides between kernels. */
+export interface AttentionTraits {
+  /** D, the width of a head. */
+  headWidth: number;
+  /** N, of a sample; a picture of many when not given. */
+  queries?: number;
+  /** Whether q, k, v and the weights may be rounded to halves. */
+  halves?: boolean;
 }
 
-/** Whether subgroup matrices are such as attention_matrix.wgsl reckons with, and a device has room for what it lays out. */
-function matrixFits(headWidth: number, shape: MatrixShape, limits: Readonly<DeviceLimits>): boolean {
-  const { MATRIX_M, MATRIX_N, MATRIX_K, SUBGROUP_SIZE } = shape;
-  const rows = 2 * MATRIX_M, block = 2 * MATRIX_N;
-  const { depth } = matrixAttention(headWidth, SUBGROUPS, shape).halves!;
-  const bytes = SUBGROUPS * rows * (block / 4 + 1) * 16 + 4 * block * (depth / 8 + 1) * 16;
-  const others = SUBGROUPS * rows * 4 + 2 * block * 4 + 4;
-  const turns = Math.ceil(block * depth / 8 / (SUBGROUPS * SUBGROUP_SIZE));
-  return [8, 16].includes(MATRIX_N) && MATRIX_K % 8 === 0 && [MATRIX_K, 2 * MATRIX_K].includes(block) && turns <= 5 &&
-    depth < 2 * headWidth && // else heads would be mostly padding
-    depth % MATRIX_N === 0 && depth % MATRIX_K === 0 && depth <= 9 * Math.min(MATRIX_N, MATRIX_K) &&
-    rows <= 2 * SUBGROUP_SIZE && SUBGROUPS * SUBGROUP_SIZE <= limits.maxComputeInvocationsPerWorkgroup &&
-    bytes + others <= limits.maxComputeWorkgroupStorageSize;
-}
-
-/**
- * The fastest kernel for a device.
- *
- * @param headWidth D, the width of a head.
- * @param halves Whether q, k, v and the weights may be rounded to halves.
- */
-export function attentionVariant(device: Device, headWidth: number, halves = false): AttentionVariant {
-  let known = chosen.get(device);
-  if (!known) chosen.set(device, known = new Map());
-  const key = 2 * headWidth + (halves ? 1 : 0);
-  let variant = known.get(key);
-  if (!variant) known.set(key, variant = choose(device, headWidth, halves));
+/** The fastest kernel for a device. Whether it takes halves does not depend on the queries. */
+export function attentionVariant(
+  device: Device,
+  { headWidth, queries = 4096, halves = false }: AttentionTraits,
+): AttentionVariant {
+  const known = chosen.on(device);
+  key[0] = headWidth;
+  key[1] = queries;
+  key[2] = halves ? 1 : 0;
+  let variant = known.get(key, key.length);
+  if (!variant) {
+    variant = choose(device, headWidth, queries, halves);
+    known.add(key, key.length, variant);
+  }
   return variant;
 }
 
-function choose(device: Device, headWidth: number, halves: boolean): AttentionVariant {
+function choose(device: Device, headWidth: number, queries: number, halves: boolean): AttentionVariant {
   if (device.software) {
     return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention() : portableAttention(headWidth);
   }
+  const tables = tilesOf(device).attention, { limits } = device;
+  const asked = { rows: queries, columns: headWidth };
   const shape = halves ? matrixShape(device) : undefined;
-  if (shape && matrixFits(headWidth, shape, device.limits)) return matrixAttention(headWidth, SUBGROUPS, shape);
-  const tile = TILES.find((tile) => headWidth <= 128 && tileFits(tile, headWidth, device.limits));
+  if (shape) {
+    const tile = chooseTile(tables.matrix, asked, (tile) => {
+      const fits = attentionSubgroupsFit(tile, headWidth, shape, limits);
+      return fits ? { rows: subgroupQueries(tile, shape), columns: headWidth } : undefined;
+    });
+    if (tile) return matrixAttention(headWidth, tile, shape);
+  }
+  const tile = chooseTile(tables.tile, asked, (tile) => {
+    return attentionTileFits(tile, headWidth, limits) ? { rows: tileQueries(tile), columns: headWidth } : undefined;
+  });
   return tile ? tileAttention(headWidth, tile) : portableAttention(headWidth);
 }
 
@@ -157,7 +156,7 @@ export function attentionTakesHalves(
     variant?: AttentionVariant;
   },
 ): boolean {
-  const kernel = variant ?? attentionVariant(device, headWidth, halves);
+  const kernel = variant ?? attentionVariant(device, { headWidth, queries: queries || undefined, halves });
   return kernel.halves !== undefined && headWidth % 8 === 0 && queries % kernel.queries === 0;
 }
 

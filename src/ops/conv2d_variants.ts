@@ -11,9 +11,18 @@ import tileSource from "../../shaders/conv2d_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
-import { chooseMatrixTile, type MatrixShape, type MatrixTile, matrixTileExtents } from "./matmul_tiles.ts";
+import {
+  chooseMatrixTile,
+  type MatrixShape,
+  type MatrixTile,
+  matrixTileExtents,
+  type WideTile,
+  wideTileExtents,
+} from "./matmul_tiles.ts";
 import { matrixShape } from "./matmul_variants.ts";
 import { HALVES_STEP } from "./pack_halves.ts";
+import { chooseTile } from "./tile_table.ts";
+import { tilesOf } from "./tile_tables.ts";
 import { type FloatDType, forWeights } from "./weight_kernels.ts";
 
 /** A convolution kernel with its tile. */
@@ -62,8 +71,9 @@ export function portableConv(): ConvVariant {
 }
 
 /** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, channels in fours. */
-export function wideConv(tiles: 1 | 4): ConvVariant {
-  return inGrid({ name: "wide", kernels: WIDE, constants: { TILES: tiles } }, 8 * tiles, 8);
+export function wideConv(tile: WideTile): ConvVariant {
+  const { rows, columns } = wideTileExtents(tile);
+  return inGrid({ name: "wide", kernels: WIDE, constants: { ...tile } }, rows, columns / 4);
 }
 
 /** The kernel for GPUs without tensor cores: CI a multiple of 16, CO of 4. */
@@ -91,16 +101,20 @@ export interface ConvTraits {
 export function convVariant(device: Device, { inChannels, outChannels, outputs, dtype }: ConvTraits): ConvVariant {
   // Other kernels make many channels at a time; few would leave most of their lanes idle.
   if (inChannels % 4 !== 0 || outChannels % 4 !== 0 || outChannels < 16) return portableConv();
+  const tables = tilesOf(device).conv2d;
+  const product = { rows: outputs, columns: outChannels, depth: inChannels, weights: dtype };
   if (device.software) {
+    if (device.subgroupSize !== 8) return portableConv();
     // Mesa 22, told by this limit of its lavapipe, reaches arrays of sums slowly: there 8 outputs are twice as fast as 32.
-    const tiles = device.limits.maxStorageBuffersPerShaderStage === 32 ? 1 : 4;
-    return device.subgroupSize === 8 ? wideConv(tiles) : portableConv();
+    const most = device.limits.maxStorageBuffersPerShaderStage === 32 ? 1 : Infinity;
+    const tile = chooseTile(tables.wide, product, (tile) => tile.TILES <= most ? wideTileExtents(tile) : undefined);
+    return tile ? wideConv(tile) : portableConv();
   }
   const shape = dtype === "f16" && inChannels % HALVES_STEP === 0 && outChannels % 8 === 0
     ? matrixShape(device)
     : undefined;
   if (shape) {
-    const tile = chooseMatrixTile(shape, device.limits, outputs, outChannels);
+    const tile = chooseMatrixTile(tables.matrix, shape, device.limits, product);
     if (tile) return matrixConv(tile, shape);
   }
   const hasRoom = device.limits.maxComputeInvocationsPerWorkgroup >= 256 &&

@@ -1,22 +1,24 @@
-// Tiles of the matmul kernels that use workgroup memory: how a workgroup shares out its part of the product. In: the extents of a
-// product, what a device has room for. Out: the tile to use. The order and the numbers are what a GPU measured.
+// Tiles of the matmul kernels: how a workgroup shares out its part of the product. In: a tile, what a device has room for. Out: what
+// it covers, what it takes, and whether the kernel has such a form. Convolutions by tensor cores have the same.
 
 import type { DeviceLimits } from "../gpu/device.ts";
+import { HALVES_STEP } from "./pack_halves.ts";
+import { chooseTile, type ProductExtents, type TileExtents, type TileTable } from "./tile_table.ts";
 
 /** How the tensor core kernel shares out its work. */
 export interface MatrixTile {
   /** Matrices of the result above each other in a subgroup, up to 4. */
   DOWN: number;
-  /** Matrices of the result side by side in a subgroup. */
-  ACROSS: 2 | 4;
+  /** Matrices of the result side by side in a subgroup, 2 or 4. */
+  ACROSS: number;
   /** Subgroups above each other. */
   SUBGROUPS_M: number;
   /** Subgroups side by side. */
   SUBGROUPS_N: number;
   /** Steps of k that are in workgroup memory at a time. */
   TILE_K: number;
-  /** 2: one pair of tiles is filled while the other is multiplied. */
-  BUFFERS: 1 | 2;
+  /** 1; or 2: one pair of tiles is filled while the other is multiplied. */
+  BUFFERS: number;
 }
 
 /** How the kernel for GPUs without tensor cores shares out its work: a lane has 8 rows and 8 columns. */
@@ -29,6 +31,12 @@ export interface WorkgroupTile {
   TILE_K: number;
 }
 
+/** How the kernels for wide CPUs share out their work: a subgroup of 8 lanes has 32 columns. */
+export interface WideTile {
+  /** Eights of rows that a subgroup has, 1 or 4. */
+  TILES: number;
+}
+
 /** The shape of one subgroup matrix product, and the lanes that do it. */
 export interface MatrixShape {
   MATRIX_M: number;
@@ -36,57 +44,6 @@ export interface MatrixShape {
   MATRIX_K: number;
   SUBGROUP_SIZE: number;
 }
-
-/** What a workgroup covers of the result. */
-export interface TileExtents {
-  rows: number;
-  columns: number;
-}
-
-function matrixTile(
-  DOWN: number,
-  ACROSS: 2 | 4,
-  SUBGROUPS_M: number,
-  SUBGROUPS_N: number,
-  TILE_K: number,
-  BUFFERS: 1 | 2,
-): MatrixTile {
-  return { DOWN, ACROSS, SUBGROUPS_M, SUBGROUPS_N, TILE_K, BUFFERS };
-}
-
-/** What the choice between tiles goes by, measured on a large GPU; on others the ratios are taken to be alike. */
-export interface TileSpeed {
-  /** TFLOP/s on large products. */
-  speed: number;
-  /** Workgroups that run at one time: the last ones of a product often leave some of these places empty. */
-  atOnce: number;
-}
-
-/** A tile with its speed. */
-export interface RatedTile<T> extends TileSpeed {
-  tile: T;
-}
-
-/** For tensor cores: an H100 through Dawn, [8192, 1152] by [1152, 4608], packing of x to halves included. */
-export const MATRIX_TILES: readonly RatedTile<MatrixTile>[] = [
-  { tile: matrixTile(4, 4, 2, 2, 32, 1), speed: 334, atOnce: 264 },
-  { tile: matrixTile(3, 4, 2, 2, 32, 1), speed: 299, atOnce: 264 },
-  { tile: matrixTile(2, 4, 2, 2, 32, 1), speed: 251, atOnce: 396 },
-  { tile: matrixTile(2, 2, 2, 2, 32, 1), speed: 231, atOnce: 660 },
-];
-
-/** For other GPUs, in f32: the same GPU and product through Deno's WebGPU. */
-export const WORKGROUP_TILES: readonly RatedTile<WorkgroupTile>[] = [
-  { tile: { GROUP_X: 16, GROUP_Y: 16, TILE_K: 16 }, speed: 30, atOnce: 264 },
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 27, atOnce: 1056 },
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 8 }, speed: 24, atOnce: 1056 },
-];
-
-/** The same with halves. */
-export const HALF_TILES: readonly RatedTile<WorkgroupTile>[] = [
-  { tile: { GROUP_X: 8, GROUP_Y: 8, TILE_K: 16 }, speed: 39, atOnce: 1056 },
-  { tile: { GROUP_X: 16, GROUP_Y: 8, TILE_K: 16 }, speed: 38, atOnce: 528 },
-];
 
 /** What a workgroup of the tensor core kernel covers. */
 export function matrixTileExtents(tile: MatrixTile, shape: MatrixShape): TileExtents {
@@ -131,29 +88,50 @@ export function workgroupTileFits(tile: WorkgroupTile, half: boolean, limits: Re
     workgroupTileBytes(tile, half) <= limits.maxComputeWorkgroupStorageSize;
 }
 
-/**
- * Chooses the tile that is fastest for a product, counting what it computes beyond the product's edges and the places it leaves empty.
- *
- * @param tiles What they cover and their speeds, at least one.
- * @returns The index of the tile.
- */
-export function chooseTile(tiles: readonly (TileExtents & TileSpeed)[], rows: number, columns: number): number {
-  const speeds = tiles.map((tile) => {
-    const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
-    const places = Math.ceil(workgroups / tile.atOnce) * tile.atOnce;
-    return tile.speed * rows * columns / (places * tile.rows * tile.columns);
-  });
-  return speeds.indexOf(Math.max(...speeds));
+/** Whether matmul_matrix.wgsl has such a form; x comes in whole steps of k. */
+export function isMatrixTile({ DOWN, ACROSS, TILE_K, BUFFERS }: MatrixTile): boolean {
+  return DOWN <= 4 && (ACROSS === 2 || ACROSS === 4) && TILE_K % 8 === 0 && HALVES_STEP % TILE_K === 0 && BUFFERS <= 2;
+}
+
+/** Whether matmul_tile.wgsl has such a form: four turns of the lanes fetch a tile of x, two one of the weights. */
+export function isWorkgroupTile({ GROUP_X, GROUP_Y, TILE_K }: WorkgroupTile): boolean {
+  return TILE_K % 4 === 0 && 2 * TILE_K <= 4 * GROUP_X && TILE_K <= 4 * GROUP_Y;
+}
+
+/** What a subgroup of the wide kernels covers. */
+export function wideTileExtents({ TILES }: WideTile): TileExtents {
+  return { rows: 8 * TILES, columns: 32 };
+}
+
+/** Whether matmul_wide.wgsl and conv2d_wide.wgsl have such a form. */
+export function isWideTile({ TILES }: WideTile): boolean {
+  return TILES === 1 || TILES === 4;
 }
 
 /** The tensor core tile that is fastest for a product, of those that a device has room for. */
 export function chooseMatrixTile(
+  table: TileTable<MatrixTile>,
   shape: MatrixShape,
   limits: Readonly<DeviceLimits>,
-  rows: number,
-  columns: number,
+  product: ProductExtents,
 ): MatrixTile | undefined {
-  const fitting = MATRIX_TILES.filter(({ tile }) => matrixTileFits(tile, shape, limits))
-    .map((rated) => ({ ...matrixTileExtents(rated.tile, shape), ...rated }));
-  return fitting.length > 0 ? fitting[chooseTile(fitting, rows, columns)].tile : undefined;
+  return chooseTile(
+    table,
+    product,
+    (tile) => matrixTileFits(tile, shape, limits) ? matrixTileExtents(tile, shape) : undefined,
+  );
+}
+
+/** The tile in workgroup memory that is fastest for a product, of those that a device has room for. */
+export function chooseWorkgroupTile(
+  table: TileTable<WorkgroupTile>,
+  half: boolean,
+  limits: Readonly<DeviceLimits>,
+  product: ProductExtents,
+): WorkgroupTile | undefined {
+  return chooseTile(
+    table,
+    product,
+    (tile) => workgroupTileFits(tile, half, limits) ? workgroupTileExtents(tile) : undefined,
+  );
 }

@@ -3,21 +3,20 @@
 
 import type { Device } from "../gpu/device.ts";
 import type { Constants } from "../gpu/kernel.ts";
-import { WordMap } from "../gpu/word_map.ts";
 import { MATRIX, MATRIX_TO_HALVES, PORTABLE, TILE, TILE_F16, type WeightKernels, WIDE } from "./matmul_kernels.ts";
 import {
   chooseMatrixTile,
-  chooseTile,
-  HALF_TILES,
+  chooseWorkgroupTile,
   type MatrixShape,
   type MatrixTile,
   matrixTileExtents,
-  type TileExtents,
-  WORKGROUP_TILES,
+  type WideTile,
+  wideTileExtents,
   type WorkgroupTile,
   workgroupTileExtents,
-  workgroupTileFits,
 } from "./matmul_tiles.ts";
+import { chooseTile, type TileExtents } from "./tile_table.ts";
+import { TileChoices, tilesOf } from "./tile_tables.ts";
 import { WEIGHT_DTYPES, type WeightDType } from "./weight_kernels.ts";
 
 /** A matmul kernel with its tile. */
@@ -64,9 +63,8 @@ export function portableMatmul(rows: number): MatmulVariant {
 }
 
 /** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, and quads of x. */
-export function wideMatmul(rows: number): MatmulVariant {
-  const constants = { TILES: rows <= 8 ? 1 : 4 };
-  return { name: "wide", kernels: WIDE, constants, rows: constants.TILES * 8, columns: 32 };
+export function wideMatmul(tile: WideTile): MatmulVariant {
+  return { name: "wide", kernels: WIDE, constants: { ...tile }, ...wideTileExtents(tile) };
 }
 
 /**
@@ -106,7 +104,7 @@ function largestShape(device: Device): MatrixShape | undefined {
 
 // Choices made so far, since a network makes the same ones at each step.
 const shapes = new WeakMap<Device, MatrixShape | undefined>();
-const chosen = new WeakMap<Device, WordMap<MatmulVariant>>();
+const chosen = new TileChoices<MatmulVariant>();
 const key = new Int32Array(5);
 
 /** The largest products that a device's tensor cores do with factors of f16 and sums of f32; undefined where it has none. */
@@ -123,8 +121,7 @@ export function matrixShape(device: Device): MatrixShape | undefined {
  */
 export function matmulVariant(device: Device, rows: number, depth: number, traits: ProductTraits = {}): MatmulVariant {
   const { columns = 1024, dtype = "f16", inFours = true, precise = false } = traits;
-  let known = chosen.get(device);
-  if (!known) chosen.set(device, known = new WordMap());
+  const known = chosen.on(device);
   key[0] = rows;
   key[1] = depth;
   key[2] = columns;
@@ -144,19 +141,21 @@ function choose(
   depth: number,
   { columns, dtype, inFours, precise }: Required<ProductTraits>,
 ): MatmulVariant {
+  const tables = tilesOf(device).matmul;
+  const product = { rows, columns, depth, weights: dtype };
   if (device.software) {
-    return device.subgroupSize === 8 && depth % 4 === 0 ? wideMatmul(rows) : portableMatmul(rows);
+    if (device.subgroupSize !== 8 || depth % 4 !== 0) return portableMatmul(rows);
+    const tile = chooseTile(tables.wide, product, wideTileExtents);
+    return tile ? wideMatmul(tile) : portableMatmul(rows);
   }
   // A few rows are bound by reading the weights, and would leave most of a tile idle.
   if (rows <= 4 || depth % 4 !== 0 || !inFours) return portableMatmul(rows);
   const shape = matrixShape(device);
   if (shape && dtype !== "f32" && (dtype !== "f16" || columns % 8 === 0)) {
-    const tile = chooseMatrixTile(shape, device.limits, rows, columns);
+    const tile = chooseMatrixTile(tables.matrix, shape, device.limits, product);
     if (tile) return matrixMatmul(tile, shape);
   }
   const half = dtype !== "f32" && !precise && device.features.has("shader-f16");
-  const fitting = (half ? HALF_TILES : WORKGROUP_TILES)
-    .filter(({ tile }) => workgroupTileFits(tile, half, device.limits))
-    .map((rated) => ({ ...workgroupTileExtents(rated.tile), ...rated }));
-  return fitting.length > 0 ? tileMatmul(fitting[chooseTile(fitting, rows, columns)].tile, half) : portableMatmul(rows);
+  const tile = chooseWorkgroupTile(half ? tables["tile-f16"] : tables.tile, half, device.limits, product);
+  return tile ? tileMatmul(tile, half) : portableMatmul(rows);
 }

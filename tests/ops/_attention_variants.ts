@@ -25,7 +25,7 @@ function matrixCandidates(): Candidate[] {
   if (!shape) return [];
   return [{
     name: "matrix",
-    variant: (headWidth) => matrixAttention(headWidth, 4, shape),
+    variant: (headWidth) => matrixAttention(headWidth, { SUBGROUPS: 4 }, shape),
     rounding: 5e-4,
     widths: [24, 40],
   }];

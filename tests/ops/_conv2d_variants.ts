@@ -30,9 +30,9 @@ function matrixCandidates(): Candidate[] {
 /** Kernels by the order of their demands. */
 export const CANDIDATES: readonly Candidate[] = [
   { name: "portable", variant: portableConv(), tolerance: 1e-5, takes: () => true },
-  ...(device.subgroupSize === 8 ? [1, 4] as const : []).map((tiles) => ({
+  ...(device.subgroupSize === 8 ? [1, 4] : []).map((tiles) => ({
     name: `wide, ${8 * tiles} outputs a workgroup`,
-    variant: wideConv(tiles),
+    variant: wideConv({ TILES: tiles }),
     tolerance: 1e-5,
     takes: (inChannels: number, outChannels: number) => inChannels % 4 === 0 && outChannels % 4 === 0,
   })),

@@ -61,7 +61,7 @@ export const CANDIDATES: readonly Candidate[] = [
     tolerance: 3e-6,
     takes: () => true,
   })),
-  ...(device.subgroupSize === 8 ? [1, 64] : []).map((rows) => wideMatmul(rows)).map((variant) => ({
+  ...(device.subgroupSize === 8 ? [1, 4] : []).map((TILES) => wideMatmul({ TILES })).map((variant) => ({
     name: `wide, ${variant.rows} rows a workgroup`,
     variant,
     tolerance: 3e-6,

@@ -13,7 +13,7 @@ import { Recorder } from "../src/gpu/recorder.ts";
 import type { Tensor } from "../src/gpu/tensor.ts";
 import { f32ToF16 } from "../src/io/half.ts";
 import { matrixShape } from "../src/ops/matmul_variants.ts";
-import { roundTrip, timeWork, type Work } from "./gpu_clock.ts";
+import { roundTrip, timeWork, type Work } from "../src/tune/gpu_clock.ts";
 import type { Ceilings, Row } from "./report.ts";
 
 const COPY: KernelSource = { name: "copy", source: copySource };

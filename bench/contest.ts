@@ -2,14 +2,11 @@
 // and what a peer's result is compared with.
 
 import { Device } from "../src/gpu/device.ts";
-import { read } from "../src/gpu/readback.ts";
-import { Recorder } from "../src/gpu/recorder.ts";
-import { relativeL2 } from "../tests/_reference.ts";
-import type { Case, Opened, Sample } from "./case.ts";
-import { spreadPlaces } from "./case.ts";
+import { type GpuTiming, timeWork } from "../src/tune/gpu_clock.ts";
+import { PATIENCE } from "../src/tune/measure.ts";
+import { firstRun, type Opened, relativeL2, type Sample, toleranceOf } from "../src/tune/work.ts";
+import type { Case } from "./case.ts";
 import { floorMs } from "./ceiling.ts";
-import { type GpuTiming, timeWork } from "./gpu_clock.ts";
-import { PATIENCE } from "./measure.ts";
 import type { Ceilings, Row } from "./report.ts";
 
 /** The devices of a run, and what is known of them. */
@@ -30,9 +27,6 @@ export interface Contest {
   /** The timing of the kernels that this device gets, with what the host did. */
   chosen?: GpuTiming;
 }
-
-/** What kernels that multiply in halves may be off by. */
-const HALVES_TOLERANCE = 5e-3;
 
 /** Operations above which the portable kernel is spared: where the result is known without it, and where it is the reference. */
 const SPARED = { cpu: { known: 6e9, reference: 6e10 }, gpu: { known: 1e10, reference: 3e11 } };
@@ -77,37 +71,9 @@ export function kindsOf(names: Iterable<string>): string {
   return KINDS.filter((kind) => all.some((name) => name.endsWith(`_${kind}`))).join("+") || "portable";
 }
 
-/** What came of the first run. */
-interface FirstRun {
-  sample: Sample;
-  /** The kinds of kernels that ran. */
-  kinds: string;
-}
-
-/** Runs it once, and takes a sample of a result that must be numbers throughout. */
-export async function firstRun(device: Device, opened: Opened, places?: Uint32Array): Promise<FirstRun> {
-  const names = new Set<string>();
-  device.profile = { next: (name) => void names.add(name), resolve() {} };
-  const rec = new Recorder(device);
-  using _scope = rec.scope();
-  try {
-    const result = opened.record(rec);
-    rec.submit();
-    device.profile = undefined;
-    const numbers = await read(device, result);
-    if (!numbers.every(Number.isFinite)) throw new Error("the result holds numbers that are not finite");
-    if (numbers.every((value) => value === numbers[0])) throw new Error("the result is the same number throughout");
-    const taken = places ?? spreadPlaces(numbers.length, 2000);
-    const values = Float32Array.from(taken, (place) => numbers[place]);
-    return { sample: { places: taken, values }, kinds: opened.variant ?? kindsOf(names) };
-  } finally {
-    device.profile = undefined;
-  }
-}
-
-/** What a variant may be off by: less where it keeps to f32. */
-export const toleranceOf = ({ tolerance }: Case, kinds: string): number =>
-  /matrix|f16/.test(kinds) ? Math.max(tolerance, HALVES_TOLERANCE) : tolerance;
+/** The kinds of kernels that a first run used. */
+export const kindsOfRun = ({ variant }: Pick<Opened, "variant">, names: Iterable<string>): string =>
+  variant ?? kindsOf(names);
 
 /** Measures a case. A contestant that fails becomes a row that says why. */
 export async function contest(each: Case, arena: Arena): Promise<Contest> {
@@ -122,7 +88,8 @@ export async function contest(each: Case, arena: Arena): Promise<Contest> {
     let row = emptyRow(each, kind, kind);
     try {
       using opened = await each.open(device);
-      const { sample, kinds } = await firstRun(device, opened, result.reference?.places);
+      const { sample, names } = await firstRun(device, opened, result.reference?.places);
+      const kinds = kindsOfRun(opened, names);
       if (kind === "chosen" && kinds === "portable" && result.rows.length > 0) continue; // the same kernel again
       if (kind === "chosen") row.name = kinds;
       if (result.reference) {

@@ -5,6 +5,8 @@
 #   OUT=results bench/gpu_run.sh                    everything
 #   OUT=results bench/gpu_run.sh --without-tests    only what is timed
 #   OUT=results bench/gpu_run.sh --smoke            the same steps at their least, to see that the script runs
+#   OUT=results bench/gpu_run.sh --tiles            only the search for the tiles of kernels: $OUT/tiles/*.json, for src/ops/tiles
+#                                                   (with GPU_RUN_SECONDS=560 it fits a call of ten minutes)
 #
 # GPU_RUN_SECONDS=300 gives all parts more time than the 240 seconds that they share by themselves, or less. PIXART_COMMIT names the
 # commit where there is no history.
@@ -43,7 +45,23 @@ measure() {
   grep -E '^(pixart: .*:|ceilings|host|a picture|first)|NOT OK' "$out/$name.log" | cut -c1-170
 }
 
+# search BACKEND SECONDS WORDS...: the tiles of the kernels that this backend runs; what is found is written on the way.
+search() {
+  local backend=$1 limit=$2
+  shift 2
+  part "tiles-$backend" "$limit" ./pixart bench --tiles "$@" --backend "$backend" --limit $((limit * 9 / 10 - 5)) \
+    --write "$out/tiles" --out "$out/tiles-$backend.json"
+  grep -E 'in place of|NOT OK' "$out/tiles-$backend.log" | cut -c1-170
+}
+
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
+if [ "$mode" = --tiles ]; then
+  # Tensor cores are Dawn's; what has none is Deno's. Each has kernels of its own; the second one adds to the files of the first.
+  search dawn "$(of 120)" f16 int8
+  search deno "$(of 120)"
+  echo "== $SECONDS s"
+  exit
+fi
 if [ "$mode" = --smoke ]; then
   part pytorch 200 "$python" bench/peers/pytorch.py --json "$out/pytorch.json" --smoke --seconds 0.05
 else

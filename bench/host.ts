@@ -4,9 +4,9 @@
 
 import type { Device } from "../src/gpu/device.ts";
 import { Recorder } from "../src/gpu/recorder.ts";
+import { measure, type Patience, summarize } from "../src/tune/measure.ts";
 import { numbers } from "../tests/_reference.ts";
 import { narrowTransformer } from "./cases/random_networks.ts";
-import { measure, type Patience, summarize } from "./measure.ts";
 
 const SIDE = 16; // latent pixels: 64 tokens, as many as a workgroup of the attention kernels takes
 const CAPTION = 16;

@@ -4,9 +4,9 @@
 
 import assert from "node:assert/strict";
 import { Recorder } from "../src/gpu/recorder.ts";
-import { relativeL2 } from "../tests/_reference.ts";
-import type { Case, Opened } from "./case.ts";
-import { firstRun, openDevices, toleranceOf, wantsPortable } from "./contest.ts";
+import { firstRun, type Opened, relativeL2, toleranceOf } from "../src/tune/work.ts";
+import type { Case } from "./case.ts";
+import { kindsOfRun, openDevices, wantsPortable } from "./contest.ts";
 import { groupOf } from "./report.ts";
 import { ALL_CASES } from "./run.ts";
 import { select } from "./selection.ts";
@@ -27,9 +27,9 @@ function register(each: Case, kind: "portable" | "chosen"): void {
     if (!opened) {
       opened = await each.open(device);
       const reference = each.expected?.();
-      const { sample, kinds } = await firstRun(device, opened, reference?.places);
+      const { sample, names } = await firstRun(device, opened, reference?.places);
       const error = reference ? relativeL2(sample.values, reference.values) : 0;
-      assert.ok(error <= toleranceOf(each, kinds), `${groupOf(each)} ${kind} is off by ${error}`);
+      assert.ok(error <= toleranceOf(each, kindsOfRun(opened, names)), `${groupOf(each)} ${kind} is off by ${error}`);
     }
     bench.start();
     const rec = new Recorder(device);

@@ -13,9 +13,12 @@ import { plotReport } from "./plot.ts";
 import type { Report } from "./report.ts";
 import { runBench } from "./run.ts";
 import { formatReport } from "./table.ts";
+import { benchTiles, formatTileReport, TILES_FOLDER } from "./tiles.ts";
 
 interface BenchFlags {
   quick?: boolean;
+  tiles?: boolean;
+  write?: true | string;
   peers?: true | string;
   backend?: Backend;
   limit?: number;
@@ -48,6 +51,15 @@ function peersOf(given: BenchFlags["peers"]): readonly string[] {
   throw new UsageError(`Cannot race ${unknown} as peers are ${PEERS.join(", ")}: it is none of them`);
 }
 
+/** Options that are of one kind of run only. */
+function checkFlags(flags: BenchFlags): void {
+  const others = (["quick", "peers", "pytorch", "plot"] as const).find((name) => flags[name] !== undefined);
+  if (flags.tiles && others) {
+    throw new UsageError(`Cannot measure tiles with --${others} as it is for ops and networks`);
+  }
+  if (!flags.tiles && flags.write) throw new UsageError("Cannot --write as it is for --tiles: that is not given");
+}
+
 /** Writes a text so that the file is whole at any time: the run may be cut off. */
 async function writeWhole(path: string, text: string): Promise<void> {
   await writeFileWhole(path, { overwrite: true }, (file) => file.append(new TextEncoder().encode(text)));
@@ -71,6 +83,18 @@ async function bench(words: readonly string[], flags: BenchFlags, output: Output
   return report.rows.every((row) => row.ok || row.kind === "peer") ? EXIT.ok : EXIT.failed;
 }
 
+/** Measures the tiles that kernels may have. */
+async function tiles(words: readonly string[], flags: BenchFlags, output: Output): Promise<number> {
+  const { backend, limit, write, out } = flags;
+  const folder = write === true ? TILES_FOLDER : write;
+  const log = (line: string) => output.log(line);
+  const report = await cancellable("bench", (signal) => benchTiles(words, { backend, limit, folder, signal, log }));
+  if (out) await writeWhole(out, JSON.stringify(report, null, 1) + "\n");
+  output.print(formatTileReport(report));
+  output.document(report);
+  return report.rows.every(({ ok }) => ok) ? EXIT.ok : EXIT.failed;
+}
+
 /** Runs the command line and returns the exit status. */
 export async function runBenchCommand(args: readonly string[]): Promise<number> {
   const output = new Output(args.includes("--json"));
@@ -79,6 +103,8 @@ export async function runBenchCommand(args: readonly string[]): Promise<number> 
     .configureOutput({ writeOut: (text) => void (help += text), writeErr: () => {} })
     .argument("[words...]", "what to measure")
     .option("--quick", "the few cases that are measured in a minute")
+    .option("--tiles", "measure every tile that a kernel may have, at PixArt's shapes, and say which is fastest")
+    .option("--write [folder]", "with --tiles: write what was found to src/ops/tiles, or to files of those names there")
     .option("--peers [names]", `race other libraries at the same work: ${PEERS.join(", ")}; all when not named`)
     .option("--pytorch <file>", "lay beside what bench/peers/pytorch.py --json wrote on this machine")
     .addOption(new Option("--backend <name>", "which WebGPU").choices(["deno", "dawn", "auto"]))
@@ -88,7 +114,10 @@ export async function runBenchCommand(args: readonly string[]): Promise<number> 
     .option("--json", "print one JSON document on stdout, and all else on stderr")
     .option("--debug", "when something fails, print where")
     .helpOption("-h, --help", "print this")
-    .action(async (words: string[], flags: BenchFlags) => void (exitCode = await bench(words, flags, output)));
+    .action(async (words: string[], flags: BenchFlags) => {
+      checkFlags(flags);
+      exitCode = await (flags.tiles ? tiles : bench)(words, flags, output);
+    });
   try {
     await command.parseAsync(args, { from: "user" });
   } catch (error) {

@@ -1,20 +1,11 @@
 // What a run of the bench leaves behind: one JSON document, described by the interfaces here. Times are in milliseconds.
 
+import type { Timing } from "../src/tune/measure.ts";
+
+export type { Timing };
+
 /** The version of this layout; it rises when a field changes its meaning. */
 export const SCHEMA = 1;
-
-/** How long something took, measured several times. */
-export interface Timing {
-  minMs: number;
-  medianMs: number;
-  /** How far the median lies above the minimum, as a share of the minimum. */
-  spread: number;
-  rounds: number;
-  /** Repetitions in one round; the times are of one of them. */
-  repetitions: number;
-  /** Timestamps of the GPU, or time on the wall without the empty round trip. */
-  clock: "gpu" | "wall";
-}
 
 /** One contestant in one group. */
 export interface Row {

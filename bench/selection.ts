@@ -16,13 +16,16 @@ export interface SelectOptions {
   software?: boolean;
 }
 
+/** What cases are chosen by. */
+export type Selectable = Pick<Case, "op" | "dtype" | "words" | "quick" | "only" | "large">;
+
 /** What was asked for. */
-export interface Selection {
-  cases: Case[];
+export interface Selection<C> {
+  cases: C[];
   /** Whether host overhead, the first picture and a whole one are measured. */
   picture: boolean;
   /** Cases that were left out as a software device takes too long for them. */
-  tooLarge: Case[];
+  tooLarge: C[];
 }
 
 /**
@@ -31,11 +34,11 @@ export interface Selection {
  *
  * @throws {UsageError} when a word is unknown, or no case is left.
  */
-export function select(
-  all: readonly Case[],
+export function select<C extends Selectable>(
+  all: readonly C[],
   words: readonly string[],
   { quick = false, software }: SelectOptions = {},
-): Selection {
+): Selection<C> {
   const ops = new Set(all.map(({ op }) => op));
   const dtypes = new Set(all.map(({ dtype }) => dtype));
   const sizes = new Set(all.flatMap(({ words }) => words).filter((word) => !ops.has(word)));

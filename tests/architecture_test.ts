@@ -15,7 +15,7 @@ const FLOORS = [
   ["src/layers/"],
   ["src/text/", "src/dit/", "src/vae/", "src/schedulers/"],
   ["src/pipelines/", "src/train/", "src/checkpoints/"],
-  ["src/verify/"],
+  ["src/verify/", "src/tune/"],
   ["mod.ts", "src/server/"],
   ["src/cli/"],
 ];

@@ -11,7 +11,8 @@ import { readFloats } from "../../src/io/weights.ts";
 import { weightBytes } from "../../src/ops/weight_bytes.ts";
 import type { WeightDType } from "../../src/ops/weight_kernels.ts";
 import { numbers } from "../../tests/_reference.ts";
-import { type Case, disposing, WEIGHT_DTYPES } from "../case.ts";
+import { disposing } from "../../src/tune/work.ts";
+import { type Case, WEIGHT_DTYPES } from "../case.ts";
 
 /** Width, heads and caption tokens of PixArt-Σ. */
 export const C = 1152, HEADS = 16, CAPTION = 300;

@@ -5,7 +5,8 @@ import { addPositions } from "../../src/ops/add_positions.ts";
 import { dora } from "../../src/ops/dora.ts";
 import { widen } from "../../src/ops/widen.ts";
 import { numbers } from "../../tests/_reference.ts";
-import { type Case, disposing, sample } from "../case.ts";
+import { disposing, sample } from "../../src/tune/work.ts";
+import type { Case } from "../case.ts";
 
 const C = 1152;
 

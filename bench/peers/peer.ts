@@ -7,7 +7,7 @@ import { openBackend } from "../../src/gpu/backend.ts";
 import { openBytes } from "../../src/io/byte_source.ts";
 import { openSafetensors } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
-import { measure, PATIENCE, summarize } from "../measure.ts";
+import { measure, PATIENCE, summarize } from "../../src/tune/measure.ts";
 import type { Timing } from "../report.ts";
 import type { PeerJobFile, PeerLine } from "./protocol.ts";
 

@@ -1,10 +1,9 @@
 // The bench itself: which cases a run chooses, what it makes of a right, a wrong and a failing kernel, floors, ratios, tables, plots.
 
 import assert from "node:assert/strict";
-import { type Case, type Opened, sample, spreadPlaces } from "../../bench/case.ts";
+import type { Case } from "../../bench/case.ts";
 import { floorMs } from "../../bench/ceiling.ts";
-import { contest, kindsOf, openDevices, toleranceOf } from "../../bench/contest.ts";
-import { measure, summarize } from "../../bench/measure.ts";
+import { contest, kindsOf, openDevices } from "../../bench/contest.ts";
 import { lines } from "../../bench/peers/lines.ts";
 import { plotReport } from "../../bench/plot.ts";
 import { ALL_CASES } from "../../bench/run.ts";
@@ -13,6 +12,8 @@ import { formatMs, formatReport, isWebGpuPeer, ratioToPeers } from "../../bench/
 import { UsageError } from "../../src/errors.ts";
 import type { Recorder } from "../../src/gpu/recorder.ts";
 import { add } from "../../src/ops/add.ts";
+import { measure, summarize } from "../../src/tune/measure.ts";
+import { type Opened, sample, spreadPlaces, toleranceOf } from "../../src/tune/work.ts";
 import { CEILINGS, REPORT } from "./_report.ts";
 
 Deno.test("select() narrows by words of different kinds and widens by words of one kind", () => {

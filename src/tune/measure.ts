@@ -1,7 +1,18 @@
 // How often something is measured, and what is made of the times. In: a function that does it once and says how long it took.
 // Out: minimum, median, spread.
 
-import type { Timing } from "./report.ts";
+/** How long something took, measured several times. */
+export interface Timing {
+  minMs: number;
+  medianMs: number;
+  /** How far the median lies above the minimum, as a share of the minimum. */
+  spread: number;
+  rounds: number;
+  /** Repetitions in one round; the times are of one of them. */
+  repetitions: number;
+  /** Timestamps of the GPU, or time on the wall without the empty round trip. */
+  clock: "gpu" | "wall";
+}
 
 /** When to stop. */
 export interface Patience {

@@ -2,11 +2,10 @@
 // Two timestamps around the first and the last dispatch where the device has them; else the time on the wall of many repetitions in
 // one submit, less that of an empty one, since a wait alone costs 10 ms in Deno.
 
-import type { Device, DispatchTimer } from "../src/gpu/device.ts";
-import { Recorder } from "../src/gpu/recorder.ts";
-import { makeStorage, USAGE } from "../src/gpu/storage.ts";
-import { measure, PATIENCE, type Patience, summarize } from "./measure.ts";
-import type { Timing } from "./report.ts";
+import type { Device, DispatchTimer } from "../gpu/device.ts";
+import { Recorder } from "../gpu/recorder.ts";
+import { makeStorage, USAGE } from "../gpu/storage.ts";
+import { measure, PATIENCE, type Patience, summarize, type Timing } from "./measure.ts";
 
 /** Work to be timed: recorded, never submitted. What it makes lies in the recorder's scope. */
 export type Work = (rec: Recorder) => unknown;

@@ -8,6 +8,7 @@ import { attentionVariant } from "../ops/attention_variants.ts";
 import { matmulVariant } from "../ops/matmul_variants.ts";
 import { type SelfTest, selfTest } from "../verify/self_test.ts";
 import { tellError } from "./output.ts";
+import { chooseTiles } from "./tuned_device.ts";
 import { driverOf, type VulkanDriver, type VulkanState } from "./vulkan_drivers.ts";
 
 const FEATURES = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
@@ -48,9 +49,26 @@ export interface BackendReport {
   adapter?: AdapterReport;
   /** Which variant of a kernel runs, by what it is asked for. */
   kernels: Record<string, string>;
+  /** Whose choice of tiles the kernels are chosen by; missing where there is no adapter. */
+  tiles?: TilesReport;
   selfTest?: SelfTest;
   /** Why there is no adapter, or no self-test. */
   error?: string;
+}
+
+/** Whose choice of tiles is in use. */
+export interface TilesReport {
+  /** When they were tuned, and where they are kept; null where they are those of this library. */
+  tuned: { date: string; path: string } | null;
+  /** Why tuned ones cannot be used. */
+  warning?: string;
+}
+
+/** Chooses a device's kernels as other commands do, and says by what. */
+async function chooseAsOthers(device: Device): Promise<TilesReport> {
+  let warning: string | undefined;
+  const found = await chooseTiles(device, (text) => warning = text);
+  return { tuned: found ? { date: found.date, path: found.path } : null, ...(warning ? { warning } : {}) };
 }
 
 /** Whether a backend is as it should be: an adapter with right kernels, or no adapter where none is needed. */
@@ -125,6 +143,7 @@ export async function examineBackend(
     using device = await Device.open({ backend });
     report.backend = device.entry.backend;
     report.adapter = describeAdapter(device, vulkan);
+    report.tiles = await chooseAsOthers(device);
     report.kernels = chosenKernels(device);
     report.selfTest = await selfTest(device);
   } catch (error) {

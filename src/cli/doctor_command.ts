@@ -1,18 +1,17 @@
 // `pixart doctor`: what this machine has, which kernels will run on it, and whether they are right. In: a backend, or none for all
-// of them. Out: a report, and advice where something is wanting. Nothing is installed or changed.
+// of them. Out: a report, and advice where something is wanting. Nothing is installed or changed, but for what `--tune` keeps.
 
 import packageJson from "../../deno.json" with { type: "json" };
 import type { Backend } from "../gpu/backend.ts";
-import { type BackendReport, examineBackend, isHealthy } from "./doctor_backend.ts";
+import { type BackendReport, examineBackend, isHealthy, type TilesReport } from "./doctor_backend.ts";
 import { driverAdvice } from "./driver_advice.ts";
 import { EXIT, type Output } from "./output.ts";
 import { formatTable } from "./table.ts";
+import { tuneAdapter, type TuneFlags } from "./tune_adapter.ts";
 import { environment, findVulkan, type VulkanState } from "./vulkan_drivers.ts";
 
 /** The options of the command line, by their long names. */
-export interface DoctorFlags {
-  backend?: Backend;
-}
+export type DoctorFlags = TuneFlags;
 
 /** The machine around the GPU. */
 interface Machine {
@@ -64,6 +63,7 @@ function backendsFor(flag: Backend | undefined): { name: Backend; needed: boolea
  * @throws {UsageError} when PIXART_BACKEND names no backend.
  */
 export async function doctor(flags: DoctorFlags, output: Output): Promise<number> {
+  if (flags.tune || flags.forget || flags.limit !== undefined) return await tuneAdapter(flags, output);
   const machine = lookAtMachine();
   const vulkan = findVulkan();
   printMachine(machine, vulkan, output);
@@ -111,8 +111,12 @@ function printMachine(machine: Machine, vulkan: VulkanState | undefined, output:
   if (rows.length > 0) output.print(formatTable(["", "", ""], rows));
 }
 
+const tilesText = ({ tuned, warning }: TilesReport) =>
+  warning ??
+    (tuned ? `tuned on this adapter, ${tuned.date}: ${tuned.path}` : "as measured elsewhere (--tune measures here)");
+
 function printBackend(report: BackendReport, output: Output): void {
-  const { backend, needed, adapter, kernels, selfTest, error } = report;
+  const { backend, needed, adapter, kernels, tiles, selfTest, error } = report;
   output.print(`\nbackend ${backend}${needed ? " (used)" : ""}${adapter ? "" : `: ${error}`}`);
   if (!adapter) return;
   const limits = Object.entries(adapter.limits).map(([name, value]) => `${name} ${formatLimit(name, value)}`);
@@ -128,6 +132,7 @@ function printBackend(report: BackendReport, output: Output): void {
     ...features.map((line, i) => [i === 0 ? "features" : "", line]),
     ...limits.map((line, i) => [i === 0 ? "limits" : "", line]),
     ...Object.entries(kernels).map(([op, variant], i) => [i === 0 ? "kernels" : "", `${op}: ${variant}`]),
+    ...(tiles ? [["tiles", tilesText(tiles)]] : []),
   ]));
   if (!selfTest) return output.print(`  self-test FAILED: ${error}`);
   output.print(`  self-test ${selfTest.ok ? "ok" : "FAILED"}, ${selfTest.seconds.toFixed(1)} s, largest error of each`);

@@ -16,6 +16,7 @@ import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
 import { type MemoryFlags, memoryLoading } from "./memory_options.ts";
 import type { PictureFlags } from "./picture_options.ts";
 import type { Progress } from "./progress.ts";
+import { chooseTiles } from "./tuned_device.ts";
 
 /** What is loaded, and how. */
 export interface ModelFlags extends MemoryFlags {
@@ -92,6 +93,7 @@ export async function openPipeline(
   const pipelines = await pipelineClass(model, signal);
   using stack = new DisposableStack();
   const device = stack.use(await Device.open({ backend }));
+  await chooseTiles(device, warn);
   const notes: string[] = [];
   const note = (text: string) => {
     if (notes.includes(text)) return; // a model that was freed is read again

@@ -109,7 +109,13 @@ function addDoctor(program: Command, run: Run): void {
   const command = program.command("doctor").description(
     "say what this machine has, and test its kernels",
   )
-    .addOption(backendOption());
+    .addOption(backendOption())
+    .option(
+      "--tune",
+      "measure for a minute which tiles of kernels suit this adapter best, and keep that for later runs",
+    )
+    .option("--limit <seconds>", "with --tune: measure nothing new after that time", finiteNumber(0))
+    .option("--forget", "forget what --tune has kept of this adapter");
   addCommon(command).action((flags: DoctorFlags) =>
     run(async (output) => {
       const { doctor } = await import("./doctor_command.ts");

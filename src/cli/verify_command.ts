@@ -3,11 +3,13 @@
 
 import { UsageError } from "../errors.ts";
 import type { Backend } from "../gpu/backend.ts";
+import type { Device } from "../gpu/device.ts";
 import { exists } from "../io/byte_source.ts";
 import { type OutputReport, verifyFolder, type VerifyOptions, type VerifyReport } from "../verify/verify.ts";
 import { cancellable } from "./cancel.ts";
 import { EXIT, type Output, tellError } from "./output.ts";
 import { formatTable } from "./table.ts";
+import { chooseTiles } from "./tuned_device.ts";
 
 /** The options of the command line, by their long names. */
 export interface VerifyFlags {
@@ -42,7 +44,8 @@ export async function verify(folders: readonly string[], flags: VerifyFlags, out
         const { tolerance, dtype, backend } = flags;
         const onProgress = (text: string) => output.log(`${folder}: ${text}`);
         const onWarning = (text: string) => output.log(`warning: ${text}`);
-        report = await verifyFolder(folder, { tolerance, dtype, backend, signal, onProgress, onWarning });
+        const onDevice = (device: Device) => chooseTiles(device, onWarning);
+        report = await verifyFolder(folder, { tolerance, dtype, backend, signal, onProgress, onWarning, onDevice });
         print(report, output);
       } catch (error) {
         if (signal.aborted) throw error;

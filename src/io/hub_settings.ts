@@ -2,6 +2,7 @@
 // variables and the token file. Out: the hub's address, the cache's folder, the token, and whether the network may be used.
 import { UsageError } from "../errors.ts";
 import { joinPath } from "./address.ts";
+import { cacheHome, expanded, variable } from "./cache_home.ts";
 
 /** How to reach the hub and its cache. */
 export interface HubSettings {
@@ -15,35 +16,13 @@ export interface HubSettings {
   offline: boolean;
 }
 
-/** An environment variable; one that is empty or may not be read counts as not set. */
-function variable(name: string): string | undefined {
-  try {
-    return Deno.env.get(name)?.trim() || undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 const isOn = (text: string | undefined) => /^(1|on|yes|true)$/i.test(text ?? "");
-
-/** `~` and `$NAME` in a path, as a shell would have it. */
-function expanded(path: string): string {
-  return path.replace(/^~(?=$|[/\\])/, () => home()).replace(/\$\{(\w+)\}|\$(\w+)/g, (found, braced, bare) => {
-    return variable(braced ?? bare) ?? found;
-  });
-}
-
-function home(): string {
-  const found = variable("HOME") ?? variable("USERPROFILE");
-  if (found !== undefined) return found;
-  throw new UsageError("Cannot find the folder of downloaded models as HF_HOME or HOME must name one: neither is set");
-}
 
 /** Hugging Face's own folder, with the cache and the token in it. */
 function hubHome(): string {
   const named = variable("HF_HOME");
   if (named !== undefined) return expanded(named);
-  return joinPath(expanded(variable("XDG_CACHE_HOME") ?? "~/.cache"), "huggingface");
+  return joinPath(cacheHome(), "huggingface");
 }
 
 function cacheFolder(): string {

@@ -27,6 +27,8 @@ export interface VerifyOptions {
   device?: Device;
   /** Which WebGPU the opened device is of. */
   backend?: Backend;
+  /** Told the opened device before anything runs on it. */
+  onDevice?: (device: Device) => Promise<unknown>;
   /**
    * The largest relative L2 error that passes; when not given, 1e-4 for a component and 1e-3 for a whole pipeline, 1e-2 with f16
    * weights, 2e-2 with int8, 2e-1 with int4 and 3e-1 as stored; for a text encoder 1e-1 with int8, 8e-1 with int4 and as stored.
@@ -119,7 +121,11 @@ export async function verifyFolder(dir: string, options: VerifyOptions = {}): Pr
       options.onWarning?.(text);
     },
     async device() {
-      return device ??= await Device.open({ backend: options.backend });
+      if (!device) {
+        device = await Device.open({ backend: options.backend });
+        await options.onDevice?.(device);
+      }
+      return device;
     },
   };
   try {

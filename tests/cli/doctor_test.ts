@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
 import { examineBackend, isHealthy } from "../../src/cli/doctor_backend.ts";
-import { linesOf, pixart } from "./_cli.ts";
+import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
 
 Deno.test("doctor() reports the machine, the adapter, the kernels and a self-test that passes", async () => {
   const { code, stdout, stderr } = await pixart(["doctor", "--json"]);
@@ -64,5 +64,34 @@ Deno.test("isHealthy() wants right kernels of an adapter, and an adapter where o
     assert.equal(isHealthy({ needed, adapter, selfTest: { ...selfTest, ok: false } }), false);
     assert.equal(isHealthy({ needed, adapter }), false); // it broke off
     assert.equal(isHealthy({ needed }), !needed);
+  }
+});
+
+Deno.test("doctor() tunes an adapter, says that it is tuned, tells a damaged file in a line, and forgets it", async () => {
+  using caches = temporaryFolder();
+  const env = { XDG_CACHE_HOME: caches.path };
+  const doctor = async (...args: string[]) => {
+    const { code, stdout, stderr } = await pixart(["doctor", "--json", ...args], { env });
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const tuned = await doctor("--tune", "--limit", "1");
+  assert.ok(tuned.rows.length > 1 && tuned.rows.every(({ ok }: { ok: boolean }) => ok), JSON.stringify(tuned.rows));
+  assert.ok(tuned.path.startsWith(caches.path));
+  const [{ tiles, selfTest }] = (await doctor()).backends;
+  assert.equal(tiles.tuned.path, tuned.path);
+  assert.equal(selfTest.ok, true);
+  Deno.writeTextFileSync(tuned.path, "{");
+  const [damaged] = (await doctor()).backends;
+  assert.equal(damaged.tiles.tuned, null);
+  assert.match(damaged.tiles.warning, /^Cannot use the tuned tiles of .*--forget$/);
+  assert.deepEqual([(await doctor("--forget")).forgotten, (await doctor("--forget")).forgotten], [true, false]);
+  assert.deepEqual((await doctor()).backends[0].tiles, { tuned: null });
+});
+
+Deno.test("doctor() exits 2 when its options do not go together", async () => {
+  for (const args of [["--tune", "--forget"], ["--limit", "5"]]) {
+    const { code, stderr } = await pixart(["doctor", ...args]);
+    assert.equal(code, 2, stderr);
   }
 });

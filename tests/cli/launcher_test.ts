@@ -114,6 +114,8 @@ Deno.test("pixart gives each command the permissions that it needs and no others
     assert.deepEqual(grants(args), none, args.join(" "));
   }
   assert.deepEqual(grants(["doctor"]), { ...none, ffi: "" });
+  assert.deepEqual(grants(["doctor", "--tune"]), { ...none, ffi: "", write: `${machine.folder}/home/.cache/pixart` });
+  assert.deepEqual(grants(["doctor", "--forget"], { XDG_CACHE_HOME: "/c" }), { ...none, ffi: "", write: "/c/pixart" });
   assert.deepEqual(grants(["generate", "x"]), { ...none, write: "" });
   assert.deepEqual(grants(["generate", "x", "--model", machine.folder]), { ...none, write: "" });
   assert.deepEqual(grants(["generate", "x", "--model", "owner/name"]), { ...none, write: "", net: hub });

@@ -158,7 +158,7 @@ async function run(
     progress.stop();
     output.log(`warning: ${text}`);
   };
-  using opened = await openPipeline(model, flags, { signal, progress, warn, pictures: todo.map(({ flags }) => flags) });
+  using opened = await openPipeline(model, flags, { signal, progress, warn, jobs: todo });
   const { pipe, device, loras, notes } = opened;
   const { memory } = pipe.components;
   if (memory) output.log(planLine(memory.plan));

@@ -12,10 +12,12 @@ import { PixArtAlphaPipeline } from "../pipelines/pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "../pipelines/pixart_sigma_pipeline.ts";
 import { findModel } from "../pipelines/presets.ts";
 import type { TextToImagePipeline } from "../pipelines/text_to_image.ts";
+import { callOptions } from "./call_options.ts";
 import { checkLoras, type LoraChoice, wearLoras } from "./loras.ts";
 import { type MemoryFlags, memoryLoading } from "./memory_options.ts";
-import type { PictureFlags } from "./picture_options.ts";
+import type { PictureJob } from "./picture_jobs.ts";
 import type { Progress } from "./progress.ts";
+import { findScheduler, makeScheduler } from "./schedulers.ts";
 import { chooseTiles } from "./tuned_device.ts";
 
 /** What is loaded, and how. */
@@ -76,17 +78,17 @@ export async function locateModel(
  * Loads a pipeline from a folder.
  *
  * @param model Its folder or URL.
- * @param tools `warn` is told what the user should know, at once and while the pipeline is used; `pictures` are what it is to paint.
+ * @param tools `warn` is told what the user should know, at once and while the pipeline is used; `jobs` are what it is to paint.
  * @throws {UsageError} when the folder is no pipeline, or a LoRA is missing.
  */
 export async function openPipeline(
   model: string,
   { dtype, backend, lora = [], controlnet, hed: detector, vaeTiling, vaeSlicing, ...memory }: ModelFlags,
-  { signal, progress, warn, pictures }: {
+  { signal, progress, warn, jobs }: {
     signal: AbortSignal;
     progress: Progress;
     warn(text: string): void;
-    pictures: readonly PictureFlags[];
+    jobs: readonly PictureJob[];
   },
 ): Promise<OpenedPipeline> {
   await checkLoras(lora, signal);
@@ -94,6 +96,7 @@ export async function openPipeline(
   using stack = new DisposableStack();
   const device = stack.use(await Device.open({ backend }));
   await chooseTiles(device, warn);
+  const [first] = jobs;
   const notes: string[] = [];
   const note = (text: string) => {
     if (notes.includes(text)) return; // a model that was freed is read again
@@ -104,7 +107,14 @@ export async function openPipeline(
     await pipelines.fromPretrained(model, {
       device,
       dtype,
-      ...memoryLoading(memory, pictures),
+      ...memoryLoading(memory, jobs.map(({ flags }) => flags)),
+      rehearse: !first ? null : (async (pipe) => {
+        const { scheduler } = first.flags;
+        if (scheduler !== undefined) {
+          pipe.components.scheduler = await makeScheduler(findScheduler(scheduler), model, signal);
+        }
+        await pipe.generate(first.prompt, { ...callOptions(first, pipe), vaeTiling, vaeSlicing });
+      }),
       controlnet,
       signal,
       onWarning: note,

@@ -4,10 +4,10 @@
 import type { Image } from "../io/image.ts";
 import { loadImage } from "../io/load_image.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
+import { callOptions } from "./call_options.ts";
 import { controlOptions } from "./controlnet_options.ts";
 import type { OpenedPipeline } from "./open_pipeline.ts";
 import type { PictureJob } from "./picture_jobs.ts";
-import { pictureSize } from "./picture_size.ts";
 import type { Progress } from "./progress.ts";
 import { findScheduler, makeScheduler } from "./schedulers.ts";
 
@@ -67,26 +67,11 @@ export async function paint(
   components.scheduler.setTimesteps(steps);
   progress.show(`${label}denoising`, 0, components.scheduler.timesteps.length);
   const { images, warnings } = await pipe.generate(prompt, {
-    negativePrompt: flags.negative,
-    numInferenceSteps: steps,
-    guidanceScale: guidance,
-    numImagesPerPrompt: flags.numImages,
-    ...pictureSize(flags, pipe),
-    seed,
-    cleanCaption: flags.cleanCaption,
-    useResolutionBinning: flags.binning,
-    maxSequenceLength: flags.maxSequenceLength,
+    ...callOptions(job, pipe),
     ...decoding,
-    promptWeighting: flags.promptWeighting,
     image: await picture(flags.image),
     maskImage: await picture(flags.mask),
     strength: flags.strength,
-    timesteps: flags.timesteps,
-    eta: flags.eta,
-    guidanceVariant: flags.originalGuidance ? "original" : undefined,
-    pagScale: flags.pagScale,
-    pagAdaptiveScale: flags.pagAdaptiveScale,
-    pagAppliedLayers: flags.pagLayers,
     ...await controlOptions(flags, { hed, signal }),
     signal,
     async onStep({ step, steps, preview }) {

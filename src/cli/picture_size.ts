@@ -29,7 +29,7 @@ export function checkSizeFlags({ width, height, aspectRatio, hw }: SizeFlags): v
 }
 
 /** The parts of a pipeline that decide sizes. */
-type SizedPipeline = Pick<TextToImagePipeline, "defaultSize" | "vaeScaleFactor"> & {
+export type SizedPipeline = Pick<TextToImagePipeline, "defaultSize" | "vaeScaleFactor"> & {
   components: { transformer: { config: { sampleSize: number; patchSize: number } } };
 };
 

@@ -9,6 +9,7 @@ import { BindGroups } from "./bind_groups.ts";
 import { type Constants, headerLine, Kernel, type KernelSource, sameConstants } from "./kernel.ts";
 import { Ledger } from "./ledger.ts";
 import { ParamsPool } from "./params.ts";
+import { standInFor } from "./stand_in.ts";
 import { makeStorage, type Storage, USAGE } from "./storage.ts";
 import { byteSize, type DType, elementCount, formatShape, type HostArray, hostDType, Tensor } from "./tensor.ts";
 
@@ -125,6 +126,8 @@ export class Device implements Disposable {
   profile: DispatchTimer | undefined;
   #kernels = new Map<KernelSource, { constants: Constants; kernel: Kernel }[]>();
   #kernelCount = 0;
+  /** The compilations that are under way. */
+  #compiling = new Set<Promise<void>>();
   #closed = false;
   #absent: Tensor | undefined;
 
@@ -133,6 +136,8 @@ export class Device implements Disposable {
     readonly adapter: GPUAdapter,
     readonly gpu: GPUDevice,
     { limits: lowered = {}, software }: DeviceOptions,
+    /** The device that this one is a rehearsal of: then it has no GPU, and nobody looks at its numbers. */
+    readonly rehearsed?: Device,
   ) {
     const limits = USEFUL_LIMITS.map((name) => [name, Math.min(gpu.limits[name], lowered[name] ?? Infinity)]);
     this.limits = Object.fromEntries(limits);
@@ -199,15 +204,44 @@ export class Device implements Disposable {
   }
 
   /**
+   * A device without a GPU, on which any work may be done to find out which kernels it needs: this device compiles those while other
+   * work goes on, as `compiled` tells. Buffers take no memory and read as zeros.
+   *
+   * @example
+   * ```ts
+   * import { Device, Recorder } from "@pixart/webgpu";
+   * import { add } from "../ops/add.ts";
+   * using device = await Device.open();
+   * const work = (rec: Recorder) => add(rec, rec.tensor([4]), rec.tensor([4]));
+   * using rehearsal = device.rehearsal();
+   * const rec = new Recorder(rehearsal);
+   * using _scope = rec.scope();
+   * work(rec);
+   * await device.compiled(); // and `work` on `device` compiles nothing
+   * ```
+   */
+  rehearsal(): Device {
+    const { entry, adapter, gpu, limits, software } = this;
+    return new Device(entry, adapter, standInFor(gpu), { limits, software }, this);
+  }
+
+  /**
    * A kernel compiled with these constants; compiled once.
    *
    * @throws {DeviceError} at the next wait when it does not compile, with the compiler's message.
    */
   kernel(source: KernelSource, constants: Constants = NO_CONSTANTS): Kernel {
+    const kernel = this.#kernel(source, constants);
+    if (!kernel.isCompiled) this.errors.during(`compile ${source.name}`, () => kernel.pipeline);
+    return kernel;
+  }
+
+  #kernel(source: KernelSource, constants: Constants): Kernel {
     let variants = this.#kernels.get(source);
     if (!variants) this.#kernels.set(source, variants = []);
     // Asked for every dispatch, and there are few: comparing them costs less than a key made of the constants.
     for (const variant of variants) if (sameConstants(variant.constants, constants)) return variant.kernel;
+    if (this.rehearsed) this.rehearsed.#compileAhead(source, constants);
     // Naga knows subgroups without being told, and refuses to be told.
     const enables = (source.features ?? [])
       .filter((feature) => !(feature === "subgroups" && this.entry.compiler === "naga"))
@@ -219,7 +253,20 @@ export class Device implements Disposable {
     return kernel;
   }
 
-  /** The number of kernels compiled so far. */
+  #compileAhead(source: KernelSource, constants: Constants): void {
+    const kernel = this.#closed ? undefined : this.#kernel(source, constants);
+    if (!kernel || kernel.isCompiled) return;
+    const compiling = kernel.compileAhead((work) => this.errors.attempt(work));
+    this.#compiling.add(compiling);
+    compiling.finally(() => this.#compiling.delete(compiling));
+  }
+
+  /** Waits until everything is compiled that was begun; a kernel that is needed before that is compiled at once. */
+  async compiled(): Promise<void> {
+    await Promise.all(this.#compiling);
+  }
+
+  /** The number of kernels so far: compiled, or about to be. */
   get kernelCount(): number {
     return this.#kernelCount;
   }

@@ -60,6 +60,22 @@ export class ErrorLog {
     }
   }
 
+  /**
+   * Does `work` whose errors are told to nobody.
+   *
+   * @returns What it gives; nothing when there was an error.
+   */
+  async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+    const { device } = this;
+    device.pushErrorScope("out-of-memory");
+    device.pushErrorScope("validation");
+    const result = Promise.try(work);
+    const scopes = [device.popErrorScope(), device.popErrorScope()];
+    const [outcome, ...found] = await Promise.allSettled([result, ...scopes]);
+    const isClean = found.every((scope) => scope.status === "fulfilled" && scope.value === null);
+    return isClean && outcome.status === "fulfilled" ? outcome.value as T : undefined;
+  }
+
   /** Throws the device's loss, if it was lost. */
   throwIfLost(): void {
     if (this.#lost) throw this.#lost;

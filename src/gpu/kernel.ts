@@ -1,5 +1,5 @@
-// A kernel is a .wgsl file with its constants filled in, compiled once per device and set of constants.
-// In: WGSL text and constants. Out: a pipeline, its bind group layout, and how its Params are laid out.
+// A kernel is a .wgsl file with its constants filled in, compiled once per device and set of constants, ahead of its first use or at
+// it. In: WGSL text and constants. Out: a pipeline, its bind group layout, and how its Params are laid out.
 
 import { DeviceError } from "../errors.ts";
 import { SLOT_BYTES } from "./params.ts";
@@ -40,6 +40,9 @@ interface ParamField {
   name: string;
   type: ParamType;
 }
+
+/** Does work, and gives its result unless something failed. */
+export type Attempt = <T>(work: () => Promise<T>) => Promise<T | undefined>;
 
 /** Values for a kernel's `Params`, by field name. */
 export type ParamValues = Readonly<Record<string, number>>;
@@ -92,18 +95,23 @@ export function headerLine(enables: readonly string[], constants: Constants): st
   return parts.length > 0 ? parts.join(" ") + " " : "";
 }
 
-/** A compiled kernel. */
+/** A kernel of a device. */
 export class Kernel {
   readonly fields: readonly ParamField[];
   readonly layout: GPUBindGroupLayout;
-  readonly pipeline: GPUComputePipeline;
   /** How many buffers it binds, Params not counted. */
   readonly bindingCount: number;
   readonly hasParams: boolean;
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #floats: Float32Array<ArrayBuffer>;
+  #pipeline: GPUComputePipeline | undefined;
 
-  constructor(device: GPUDevice, readonly id: number, readonly name: string, code: string) {
+  constructor(
+    private readonly device: GPUDevice,
+    readonly id: number,
+    readonly name: string,
+    private readonly code: string,
+  ) {
     this.fields = paramFields(name, code);
     const entries = layoutEntries(code);
     this.hasParams = entries.some((entry) => entry.buffer?.type === "uniform");
@@ -111,12 +119,36 @@ export class Kernel {
     this.#words = new Int32Array(this.fields.length);
     this.#floats = new Float32Array(this.#words.buffer);
     this.layout = device.createBindGroupLayout({ label: name, entries });
-    const module = device.createShaderModule({ label: name, code });
-    this.pipeline = device.createComputePipeline({
+  }
+
+  /** Whether nothing has to be compiled for a dispatch. */
+  get isCompiled(): boolean {
+    return this.#pipeline !== undefined;
+  }
+
+  /** The compiled kernel; it is compiled here and now where it is not yet. */
+  get pipeline(): GPUComputePipeline {
+    return this.#pipeline ??= this.device.createComputePipeline(this.#description());
+  }
+
+  /**
+   * Compiles it while other work goes on.
+   *
+   * @param attempt Does work whose errors are told to nobody: what cannot be compiled is compiled again at its first use, which says
+   * why it cannot.
+   */
+  async compileAhead(attempt: Attempt): Promise<void> {
+    const pipeline = await attempt(() => this.device.createComputePipelineAsync(this.#description()));
+    this.#pipeline ??= pipeline;
+  }
+
+  #description(): GPUComputePipelineDescriptor {
+    const { device, name, code, layout } = this;
+    return {
       label: name,
-      layout: device.createPipelineLayout({ label: name, bindGroupLayouts: [this.layout] }),
-      compute: { module, entryPoint: "main" },
-    });
+      layout: device.createPipelineLayout({ label: name, bindGroupLayouts: [layout] }),
+      compute: { module: device.createShaderModule({ label: name, code }), entryPoint: "main" },
+    };
   }
 
   /**

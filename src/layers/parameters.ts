@@ -4,6 +4,7 @@
 import { WeightsError } from "../errors.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { unreadWeights } from "../io/unread_weights.ts";
 import { describe, NameChecker, readFloats, type WeightSource } from "../io/weights.ts";
 import { floatDType, type WeightDType } from "../ops/weight_kernels.ts";
 import { FiniteNotes } from "./finite_notes.ts";
@@ -234,12 +235,13 @@ export class ParameterSet implements Disposable {
   }
 
   async #stream(
-    source: WeightSource,
+    stored: WeightSource,
     entries: readonly (Vector | Matrix)[],
     total: number,
     options: LoadOptions,
     edits?: WeightEdits,
   ): Promise<void> {
+    const source = this.device.rehearsed ? unreadWeights(stored) : stored;
     const staging = new Uint8Array(Math.min(STAGING_BYTES, total));
     let loaded = 0, inFlight = 0;
     const sent = async (bytes: number) => {

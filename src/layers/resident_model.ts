@@ -137,6 +137,7 @@ export abstract class ResidentModel implements Disposable {
     this.#users++;
     try {
       await this.parameters.inTurn(() => this.#arrive(options));
+      await this.device.compiled();
     } catch (error) {
       await end();
       throw error;

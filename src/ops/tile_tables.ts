@@ -139,7 +139,7 @@ export function useTiles(device: Device, tables: TileTables = SHIPPED_TILES): vo
 
 /** The tables that a device's kernels are chosen by; the same object until others are set. */
 export function tilesOf(device: Device): TileTables {
-  return chosen.get(device) ?? SHIPPED_TILES;
+  return chosen.get(device.rehearsed ?? device) ?? SHIPPED_TILES;
 }
 
 /** What was chosen on a device so far, by words; forgotten when its tables change. */

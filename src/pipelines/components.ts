@@ -7,37 +7,24 @@ import { Device } from "../gpu/device.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import { floatDType, type WeightDType } from "../ops/weight_kernels.ts";
 import { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
-import { PixArtTransformer2DModel } from "../dit/transformer.ts";
 import { schedulerFromConfig, SCHEDULERS } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
-import { T5EncoderModel } from "../text/t5_encoder.ts";
 import { T5Tokenizer } from "../text/tokenizer.ts";
-import { AutoencoderKL } from "../vae/autoencoder.ts";
 import { measurePipeline } from "./measure_pipeline.ts";
 import { type ExpectedRun, type Loading, MemoryLimit } from "./memory_limit.ts";
+import { type GivenNetworks, type LoadingInfo, loadNetworks, networkOptions, type Networks } from "./networks.ts";
 import { findModel } from "./presets.ts";
+import { type FirstCall, rehearse, type RehearsedPipeline } from "./rehearsal.ts";
 
 /** The parts that a pipeline is put together from. */
-export interface PipelineComponents {
-  transformer: PixArtTransformer2DModel;
+export interface PipelineComponents extends Networks {
   scheduler: Scheduler;
-  /** Not needed where only latents are asked for. */
-  vae?: AutoencoderKL;
   /** Not needed where prompt embeddings are given. */
   tokenizer?: T5Tokenizer;
-  textEncoder?: T5EncoderModel;
   /** Steers the transformer where a call has a `controlImage`. */
   controlnet?: PixArtControlNetAdapterModel;
   /** The limit of GPU memory that calls keep to, where there is one. */
   memory?: MemoryLimit;
-}
-
-/** How far loading is. */
-export interface LoadingInfo {
-  component: string;
-  /** Bytes of the checkpoint read so far, and in all. */
-  loaded: number;
-  total: number;
 }
 
 /**
@@ -52,7 +39,7 @@ export interface LoadingInfo {
  * console.assert(!pipe.components.transformer.isLoaded);
  * ```
  */
-export interface PipelineLoadOptions {
+export interface PipelineLoadOptions extends GivenNetworks {
   /** The device to load onto; one is opened, and owned by the pipeline, when it is not given. */
   device?: Device;
   backend?: Backend;
@@ -71,13 +58,15 @@ export interface PipelineLoadOptions {
   maxMemory?: number;
   /** The largest call that `maxMemory` is planned for; each call is fitted anew. */
   maxMemoryFor?: ExpectedRun;
-  transformer?: PixArtTransformer2DModel;
   scheduler?: Scheduler;
-  vae?: AutoencoderKL | null;
   tokenizer?: T5Tokenizer | null;
-  textEncoder?: T5EncoderModel | null;
   /** A ControlNet of the transformer, or a path, URL, preset or `org/name` to load it from. */
   controlnet?: PixArtControlNetAdapterModel | string;
+  /**
+   * What the first call will be. It is done with a stand-in of the pipeline while weights are read, so that its kernels are compiled by
+   * then. A picture as `generate` paints it by default when not given; none with `null`, nor where networks are given or left out.
+   */
+  rehearse?: FirstCall;
   onProgress?: (info: LoadingInfo) => void;
   /** Told in a sentence which weights are not finite numbers, when a model is read; it is loaded all the same. */
   onWarning?: (text: string) => void;
@@ -117,12 +106,18 @@ function loadingOf({ dtype, quantize = {}, offload, textEncoderBudget }: Pipelin
 }
 
 /**
- * Loads the components of a pipeline one after another. On failure nothing stays allocated.
+ * Loads the components of a pipeline one after another, while the kernels of its first call are compiled. On failure nothing stays
+ * allocated.
  *
  * @param model A path or URL with `model_index.json` and a folder for each component, a preset, or `org/name` on the hub.
+ * @param make Puts the pipeline together that is rehearsed.
  * @throws {ConfigError} when a component is of a class that is not known.
  */
-export async function loadComponents(model: string, options: PipelineLoadOptions): Promise<LoadedComponents> {
+export async function loadComponents(
+  model: string,
+  options: PipelineLoadOptions,
+  make: (components: PipelineComponents) => RehearsedPipeline,
+): Promise<LoadedComponents> {
   const find = (name: string) =>
     findModel(name, {
       signal: options.signal,
@@ -142,14 +137,6 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
     const device = options.device ?? await Device.open({ backend: options.backend });
     if (!options.device) owned.push(device);
     const { signal, onProgress, onWarning } = options;
-    const load = (component: string) => ({
-      device,
-      offload,
-      signal,
-      onWarning,
-      subfolder: component,
-      onProgress: onProgress && ((loaded: number, total: number) => onProgress({ component, loaded, total })),
-    });
     const own = <T extends Disposable>(model: T): T => {
       owned.push(model);
       return model;
@@ -170,31 +157,29 @@ export async function loadComponents(model: string, options: PipelineLoadOptions
       maxMemoryFor,
       options,
     );
-    const { offload, textEncoderBudget, forms } = memory?.loading ?? loadingOf(options);
-    const textEncoder = options.textEncoder === null || !has("text_encoder") ? undefined : options.textEncoder ?? own(
-      await T5EncoderModel.fromPretrained(folder, {
-        ...load("text_encoder"),
-        dtype: forms.textEncoder,
-        weightBudget: textEncoderBudget,
-      }),
-    );
-    const transformer = options.transformer ?? own(
-      await PixArtTransformer2DModel.fromPretrained(folder, {
-        ...load("transformer"),
-        dtype: forms.transformer,
-      }),
-    );
-    const vae = options.vae === null || !has("vae") ? undefined : options.vae ??
-      own(await AutoencoderKL.fromPretrained(folder, { ...load("vae"), dtype: floatDType(forms.vae) }));
+    const loading = memory?.loading ?? loadingOf(options);
+    const given: GivenNetworks = {
+      textEncoder: has("text_encoder") ? options.textEncoder : null,
+      transformer: options.transformer,
+      vae: has("vae") ? options.vae : null,
+    };
+    const rehearsal = tokenizer && Object.values(given).every((network) => network === undefined)
+      ? rehearse(device, options.rehearse, async (device, own) => {
+        const networks = await loadNetworks(folder, { ...loading, offload: true }, {}, { device, own, signal });
+        return make({ scheduler, tokenizer, memory, ...networks });
+      })
+      : undefined;
+    const tools = { device, own, signal, onProgress, onWarning };
+    const networks = await loadNetworks(folder, loading, given, tools).finally(() => rehearsal);
     const controlnet = typeof options.controlnet !== "string" ? options.controlnet : own(
       await PixArtControlNetAdapterModel.fromPretrained(controlnetPath!, {
-        ...load("controlnet"),
+        ...networkOptions("controlnet", loading.offload, tools),
         subfolder: undefined,
-        config: transformer.config,
+        config: networks.transformer.config,
         dtype: floatDType(options.dtype),
       }),
     );
-    const components = { scheduler, tokenizer, textEncoder, transformer, vae, controlnet, memory };
+    const components = { scheduler, tokenizer, ...networks, controlnet, memory };
     return { components, device, owned };
   } catch (error) {
     for (const part of owned.reverse()) part[Symbol.dispose]();

@@ -3,8 +3,9 @@
 import type { Device } from "../gpu/device.ts";
 import type { AdaptedModel } from "../layers/adapted_model.ts";
 import type { AdapterInfo } from "../layers/adapters.ts";
-import type { PipelineComponents } from "./components.ts";
+import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
 import { modelLabel } from "./metadata.ts";
+import type { RehearsedPipeline } from "./rehearsal.ts";
 
 const VAE_SCALE_FACTOR = 8; // without a VAE to ask
 
@@ -28,11 +29,17 @@ export abstract class Pipeline implements Disposable {
     this.#owned = [];
   }
 
-  /** Takes over parts that were loaded for it from a folder, whose name its pictures carry. */
-  protected owning(parts: Disposable[], folder: string): this {
-    this.#owned = parts;
-    this.modelName = modelLabel(folder);
-    return this;
+  /** Loads the parts of a pipeline from a folder, and puts it together: it frees them, and its pictures carry the folder's name. */
+  protected static async load<P extends Pipeline & RehearsedPipeline>(
+    idOrFolder: string,
+    options: PipelineLoadOptions,
+    make: (components: PipelineComponents) => P,
+  ): Promise<P> {
+    const { components, owned } = await loadComponents(idOrFolder, options, make);
+    const pipeline = make(components);
+    pipeline.#owned = owned;
+    pipeline.modelName = modelLabel(idOrFolder);
+    return pipeline;
   }
 
   [Symbol.dispose](): void {

@@ -2,7 +2,7 @@
 
 import { DDPMScheduler } from "../schedulers/ddpm.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
-import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineComponents, PipelineLoadOptions } from "./components.ts";
 import { DMD_DEFAULTS } from "./distilled_defaults.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
@@ -43,7 +43,10 @@ export class PixArtAlphaDMDPipeline extends PixArtAlphaPipeline {
     idOrFolder: string,
     options: PipelineLoadOptions = {},
   ): Promise<PixArtAlphaDMDPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtAlphaDMDPipeline(components).owning(owned, idOrFolder);
+    return await PixArtAlphaDMDPipeline.load(
+      idOrFolder,
+      options,
+      (components) => new PixArtAlphaDMDPipeline(components),
+    );
   }
 }

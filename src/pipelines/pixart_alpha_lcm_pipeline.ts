@@ -1,7 +1,7 @@
 // PixArt-α as a latent consistency model (arXiv 2310.04378): a picture in four steps, without guidance.
 
 import { LCMScheduler } from "../schedulers/lcm.ts";
-import { loadComponents, type PipelineComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineComponents, PipelineLoadOptions } from "./components.ts";
 import { LCM_DEFAULTS } from "./distilled_defaults.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
@@ -47,7 +47,10 @@ export class PixArtAlphaLCMPipeline extends PixArtAlphaPipeline {
     idOrFolder: string,
     options: PipelineLoadOptions = {},
   ): Promise<PixArtAlphaLCMPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtAlphaLCMPipeline(components).owning(owned, idOrFolder);
+    return await PixArtAlphaLCMPipeline.load(
+      idOrFolder,
+      options,
+      (components) => new PixArtAlphaLCMPipeline(components),
+    );
   }
 }

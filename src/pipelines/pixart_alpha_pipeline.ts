@@ -1,7 +1,7 @@
 // PixArt-α's pipeline: 120 tokens, Stable Diffusion's VAE, sizes from 256 to 1024 pixels, size conditions at 1024.
 
 import { binTableFor } from "./aspect_ratio_bins.ts";
-import { loadComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineLoadOptions } from "./components.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { TextToImagePipeline } from "./text_to_image.ts";
 
@@ -35,7 +35,6 @@ export class PixArtAlphaPipeline extends TextToImagePipeline {
    * @throws {WeightsError} when a file is missing or broken.
    */
   static async fromPretrained(idOrFolder: string, options: PipelineLoadOptions = {}): Promise<PixArtAlphaPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtAlphaPipeline(components).owning(owned, idOrFolder);
+    return await PixArtAlphaPipeline.load(idOrFolder, options, (components) => new PixArtAlphaPipeline(components));
   }
 }

@@ -2,7 +2,7 @@
 
 import type { PixArtControlNetAdapterModel } from "../dit/controlnet.ts";
 import { UsageError } from "../errors.ts";
-import { loadComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineLoadOptions } from "./components.ts";
 import type { GenerateOptions, GenerateResult } from "./generate_options.ts";
 import { PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
 import { PixArtSigmaPipeline } from "./pixart_sigma_pipeline.ts";
@@ -48,8 +48,11 @@ export class PixArtAlphaControlnetPipeline extends PixArtAlphaPipeline {
     idOrFolder: string,
     options: ControlnetLoadOptions,
   ): Promise<PixArtAlphaControlnetPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtAlphaControlnetPipeline(components).owning(owned, idOrFolder);
+    return await PixArtAlphaControlnetPipeline.load(
+      idOrFolder,
+      options,
+      (components) => new PixArtAlphaControlnetPipeline(components),
+    );
   }
 
   /** Makes pictures from a prompt and a `controlImage`; see `PixArtAlphaPipeline.generate`. */
@@ -84,8 +87,11 @@ export class PixArtSigmaControlnetPipeline extends PixArtSigmaPipeline {
     idOrFolder: string,
     options: ControlnetLoadOptions,
   ): Promise<PixArtSigmaControlnetPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtSigmaControlnetPipeline(components).owning(owned, idOrFolder);
+    return await PixArtSigmaControlnetPipeline.load(
+      idOrFolder,
+      options,
+      (components) => new PixArtSigmaControlnetPipeline(components),
+    );
   }
 
   /** Makes pictures from a prompt and a `controlImage`; see `PixArtSigmaPipeline.generate`. */

@@ -1,6 +1,6 @@
 // PixArt-Σ with perturbed-attention guidance, as diffusers' pipeline of this name has it.
 
-import { loadComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineLoadOptions } from "./components.ts";
 import type { GenerateOptions, GenerateResult } from "./generate_options.ts";
 import type { PagOptions } from "./pag.ts";
 import { PixArtSigmaPipeline } from "./pixart_sigma_pipeline.ts";
@@ -34,10 +34,11 @@ export class PixArtSigmaPAGPipeline extends PixArtSigmaPipeline {
     idOrFolder: string,
     { pagAppliedLayers, ...options }: PipelineLoadOptions & Pick<PagOptions, "pagAppliedLayers"> = {},
   ): Promise<PixArtSigmaPAGPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    const pipeline = new PixArtSigmaPAGPipeline(components).owning(owned, idOrFolder);
-    pipeline.pagAppliedLayers = pagAppliedLayers;
-    return pipeline;
+    return await PixArtSigmaPAGPipeline.load(idOrFolder, options, (components) => {
+      const pipeline = new PixArtSigmaPAGPipeline(components);
+      pipeline.pagAppliedLayers = pagAppliedLayers;
+      return pipeline;
+    });
   }
 
   /** Makes pictures from a prompt; see `PixArtSigmaPipeline.generate`. */

@@ -1,7 +1,7 @@
 // PixArt-Σ's pipeline: 300 tokens, SDXL's VAE, sizes from 256 pixels to 2K.
 
 import { binTableFor } from "./aspect_ratio_bins.ts";
-import { loadComponents, type PipelineLoadOptions } from "./components.ts";
+import type { PipelineLoadOptions } from "./components.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { TextToImagePipeline } from "./text_to_image.ts";
 
@@ -27,7 +27,6 @@ export class PixArtSigmaPipeline extends TextToImagePipeline {
    * @throws {WeightsError} when a file is missing or broken.
    */
   static async fromPretrained(idOrFolder: string, options: PipelineLoadOptions = {}): Promise<PixArtSigmaPipeline> {
-    const { components, owned } = await loadComponents(idOrFolder, options);
-    return new PixArtSigmaPipeline(components).owning(owned, idOrFolder);
+    return await PixArtSigmaPipeline.load(idOrFolder, options, (components) => new PixArtSigmaPipeline(components));
   }
 }

@@ -9,7 +9,7 @@ import { formatRate, tileName } from "../tune/tile_words.ts";
 import { tuneTiles } from "../tune/tune_tiles.ts";
 import { forgetTunedTiles, saveTunedTiles } from "../tune/tuned_tiles.ts";
 import { cancellable } from "./cancel.ts";
-import { EXIT, type Output } from "./output.ts";
+import { counted, EXIT, type Output } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 
@@ -56,7 +56,7 @@ export async function tuneAdapter({ backend, tune, forget, limit }: TuneFlags, o
     return EXIT.ok;
   }
   output.log(`tuning ${adapter}`);
-  const { rows, tables, skipped } = await cancellable("doctor", async (signal) => {
+  const { rows, tables, late } = await cancellable("doctor", async (signal) => {
     using progress = new Progress();
     return await tuneTiles(device, {
       limit,
@@ -69,10 +69,10 @@ export async function tuneAdapter({ backend, tune, forget, limit }: TuneFlags, o
   printChanges(rows, output);
   const faster = works.filter(({ present }) => !present).length;
   output.print(`${adapter}: another tile is faster at ${faster} of ${works.length} pieces of work`);
-  if (skipped.length > 0) output.print(`not measured: ${skipped.join("; ")}`);
+  if (late.length > 0) output.print(`no time was left for ${counted(late.length, "other")}; --limit gives more`);
   output.print(
     path ? `kept in ${path}; ./pixart doctor --forget removes it` : "nothing was measured, and nothing is kept",
   );
-  output.document({ ok, adapter, path, rows, skipped });
+  output.document({ ok, adapter, path, rows, late });
   return ok ? EXIT.ok : EXIT.failed;
 }

@@ -54,8 +54,8 @@ export interface TileSearch {
   rows: TileRow[];
   /** The tables with the classes that were measured; all else is as before. */
   tables: TileTables;
-  /** What was not measured, and why. */
-  skipped: string[];
+  /** Work that there was no time for. */
+  late: string[];
 }
 
 /** How to search. */
@@ -65,8 +65,8 @@ export interface SearchOptions {
   /** Seconds after which no further work begins. */
   limit?: number;
   signal?: AbortSignal;
-  /** Told the rows of each work when it is done, the tables so far, and how many works that were. */
-  onWork?(rows: readonly TileRow[], tables: TileTables, done: number): void | Promise<void>;
+  /** Told the rows of each work when it is done, the tables so far, and how many of all works that were. */
+  onWork?(rows: readonly TileRow[], tables: TileTables, done: number, total: number): void | Promise<void>;
 }
 
 // A first look at every candidate, and turns of the two that are left: the machine may be slower in one minute than in the next.
@@ -183,6 +183,18 @@ function withClass(table: TileTable<AnyTile>, measured: Omit<TileClass, "run">, 
   return { ...table, runs: used, classes };
 }
 
+/** Work whose kernel on a device has a table, each kernel's once where weights make no difference. */
+function tiledWorks(device: Device, works: readonly TiledWork[]): TiledWork[] {
+  const seen = new Set<string>();
+  return works.filter((work) => {
+    const { name } = work.variant(device);
+    const key = JSON.stringify([work.op, name, work.extents]);
+    if (!tableOf(tilesOf(device), work.op, name) || seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}
+
 /** All candidates at one work. */
 async function searchWork(
   device: Device,
@@ -190,10 +202,9 @@ async function searchWork(
   tables: TileTables,
   emptyMs: number,
   signal: AbortSignal | undefined,
-): Promise<{ rows: TileRow[]; kind: string; measured?: Omit<TileClass, "run"> } | string> {
+): Promise<{ rows: TileRow[]; kind: string; measured?: Omit<TileClass, "run"> }> {
   const { name: kind, constants } = work.variant(device);
   const table = tableOf(tables, work.op, kind);
-  if (!table) return `the ${kind} kernel has no tiles to choose from`;
   using opened = await work.open(device);
   const trial = new Trial(device, work, kind, opened, emptyMs, signal);
   const expected = work.expected();
@@ -232,34 +243,24 @@ export async function searchTiles(
   { run, limit = Infinity, signal, onWork }: SearchOptions,
 ): Promise<TileSearch> {
   const start = performance.now();
-  const before = tilesOf(device), seen = new Set<string>();
-  const found: TileSearch = { rows: [], tables: before, skipped: [] };
+  const before = tilesOf(device), tiled = tiledWorks(device, works);
+  const found: TileSearch = { rows: [], tables: before, late: [] };
   try {
     const emptyMs = await roundTrip(device);
-    for (const [i, work] of works.entries()) {
+    for (const [i, work] of tiled.entries()) {
       signal?.throwIfAborted();
-      const name = `${work.op} ${work.shape} ${work.dtype}`;
       if (performance.now() - start > 1000 * limit) {
-        found.skipped.push(`${name}: no time`);
+        found.late.push(`${work.op} ${work.shape} ${work.dtype}`);
         continue;
       }
       useTiles(device, before);
-      const { extents } = work, { name: kernel } = work.variant(device);
-      const key = JSON.stringify([work.op, kernel, extents]);
-      if (seen.has(key)) continue; // other weights, the same kernel
-      seen.add(key);
-      const result = await searchWork(device, work, before, emptyMs, signal);
-      if (typeof result === "string") {
-        found.skipped.push(`${name}: ${result}`);
-        continue;
-      }
-      const { rows, kind, measured } = result;
+      const { rows, kind, measured } = await searchWork(device, work, before, emptyMs, signal);
       found.rows.push(...rows);
       if (measured) {
         const table = withClass(tableOf(found.tables, work.op, kind), measured, run);
         found.tables = withTable(found.tables, work.op, kind, table);
       }
-      await onWork?.(rows, found.tables, i + 1);
+      await onWork?.(rows, found.tables, i + 1, tiled.length);
     }
   } finally {
     useTiles(device, before);

@@ -42,7 +42,7 @@ export async function tuneTiles(
     run,
     limit,
     signal,
-    onWork: (rows, _tables, done) => onProgress?.(rows, done, works.length),
+    onWork: (rows, _tables, done, total) => onProgress?.(rows, done, total),
   });
   useTiles(device, result.tables);
   return result;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
 import { examineBackend, isHealthy } from "../../src/cli/doctor_backend.ts";
-import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
+import { filesIn, linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
 
 Deno.test("doctor() reports the machine, the adapter, the kernels and a self-test that passes", async () => {
   const { code, stdout, stderr } = await pixart(["doctor", "--json"]);
@@ -94,4 +94,13 @@ Deno.test("doctor() exits 2 when its options do not go together", async () => {
     const { code, stderr } = await pixart(["doctor", ...args]);
     assert.equal(code, 2, stderr);
   }
+});
+
+Deno.test("doctor() stops tuning when it is interrupted, and keeps nothing", async () => {
+  using caches = temporaryFolder();
+  const env = { XDG_CACHE_HOME: caches.path };
+  const { code, stderr } = await pixartStopped(["doctor", "--tune"], "tuning", "SIGINT", { env });
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /SIGINT stopped it/);
+  assert.ok(!filesIn(caches.path).includes("pixart"));
 });

@@ -36,12 +36,18 @@ const LOWEST = -3.4028234e38;
 
 // What is added to the score of a key. No branches on flags: old lavapipes compile a kernel anew for every run whose branches hang
 // on uniforms alone.
-fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {
-  let biased = (p.flags & WITH_BIAS) != 0u;
+fn hidden_by(sample: u32, key: u32) -> f32 {
   let masked = (p.flags & WITH_MASK) != 0u;
-  let bias_at = head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query;
-  let mask_at = (p.first_sample + sample) * p.keys + key;
-  let bias = relative_bias[select(0u, bias_at, biased)];
-  let hidden = mask[select(0u, mask_at, masked)];
-  return select(0.0, bias, biased) + select(0.0, hidden, masked);
+  let at = (p.first_sample + sample) * p.keys + key;
+  return select(0.0, mask[select(0u, at, masked)], masked);
+}
+
+fn bias_of(head: u32, query: u32, key: u32) -> f32 {
+  let biased = (p.flags & WITH_BIAS) != 0u;
+  let at = head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query;
+  return select(0.0, relative_bias[select(0u, at, biased)], biased);
+}
+
+fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {
+  return bias_of(head, query, key) + hidden_by(sample, key);
 }

@@ -1,42 +1,33 @@
-// attention: y = softmax(scale q k' + bias + mask) v, for wide CPUs that pose as GPUs: a subgroup of 8 lanes owns 16 queries.
-//   q [B, N, H, D]   k, v [B, Nk, H, D], D at most 128   ->   y [B, N, H, D]
+// attention: y = softmax(scale q k' + bias + mask) v, for wide CPUs that pose as GPUs: a subgroup of 8 lanes owns 32 queries.
+//   q [B, N, H, D]   k, v [B, Nk, H, D], D at most 32 PARTS   ->   y [B, N, H, D]
 // 4 B H N Nk D FLOP, as two products like matmul_wide.wgsl for each block of 32 keys: first a lane owns 4 keys and sums over the
-// head, then it owns 4 columns of the head and sums over the keys; the weights pass from lane to lane, not through memory.
-// Every inner loop is short enough for the instruction cache. Bindings: attention_common.wgsl.
+// head, then it owns 4 columns of a part of the head and sums over the keys; the weights pass from lane to lane, not through memory.
+// There a load costs as much as 60 multiply-adds: a step of the first product makes 8 for 512 of them, of the second 4 for 512.
+// Where a part has less than 5 quads of columns, lanes that would idle take other keys, and what they find is added in the end.
+// What is indexed by numbers that are not known to the compiler goes through memory, lane by lane: so rows are spelled out, or in
+// loops that it unrolls, and parts are picked with select. Bindings: attention_common.wgsl.
 
-const PARTS = 4u; // of 32 columns: the widest head that it takes
+const ROWS = 32u;
 
-alias Tile = array<vec4<f32>, 8>; // 8 queries by 4 keys, or by 4 columns of the head
+const_assert PARTS >= 1u && PARTS <= 4u;
+
+alias Tile = array<vec4<f32>, ROWS>; // queries by 4 keys, or by 4 columns of the head
 alias Quads = array<vec4<f32>, 4>; // 4 steps of what is summed over, by 4 keys or columns
-alias Sums = array<vec4<f32>, 16u * PARTS>; // for each part, 16 queries by 4 columns
-alias Column = array<f32, 8>; // a number for each of 8 queries
+alias Column = array<f32, ROWS>; // a number for each query
 
-fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Quads) -> vec4<f32> {
-  return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
+// For each part of the head, what the values come to.
+struct Sums {
+  part0: Tile,
+  part1: Tile,
+  part2: Tile,
+  part3: Tile,
 }
 
-// Adds 4 steps over the head to the scores of 8 queries; the quad of query r is with lane r.
-fn add_scores(scores: ptr<function, Tile>, a: vec4<f32>, b: Quads) {
-  (*scores)[0] = advance_row((*scores)[0], subgroupBroadcast(a, 0u), b);
-  (*scores)[1] = advance_row((*scores)[1], subgroupBroadcast(a, 1u), b);
-  (*scores)[2] = advance_row((*scores)[2], subgroupBroadcast(a, 2u), b);
-  (*scores)[3] = advance_row((*scores)[3], subgroupBroadcast(a, 3u), b);
-  (*scores)[4] = advance_row((*scores)[4], subgroupBroadcast(a, 4u), b);
-  (*scores)[5] = advance_row((*scores)[5], subgroupBroadcast(a, 5u), b);
-  (*scores)[6] = advance_row((*scores)[6], subgroupBroadcast(a, 6u), b);
-  (*scores)[7] = advance_row((*scores)[7], subgroupBroadcast(a, 7u), b);
-}
-
-// Adds the values of 4 keys, whose weights are with lane `from_lane`, to the sums of 8 queries.
-fn add_values(sums: ptr<function, Tile>, weights: ptr<function, Tile>, from_lane: u32, b: Quads) {
-  (*sums)[0] = advance_row((*sums)[0], subgroupShuffle((*weights)[0], from_lane), b);
-  (*sums)[1] = advance_row((*sums)[1], subgroupShuffle((*weights)[1], from_lane), b);
-  (*sums)[2] = advance_row((*sums)[2], subgroupShuffle((*weights)[2], from_lane), b);
-  (*sums)[3] = advance_row((*sums)[3], subgroupShuffle((*weights)[3], from_lane), b);
-  (*sums)[4] = advance_row((*sums)[4], subgroupShuffle((*weights)[4], from_lane), b);
-  (*sums)[5] = advance_row((*sums)[5], subgroupShuffle((*weights)[5], from_lane), b);
-  (*sums)[6] = advance_row((*sums)[6], subgroupShuffle((*weights)[6], from_lane), b);
-  (*sums)[7] = advance_row((*sums)[7], subgroupShuffle((*weights)[7], from_lane), b);
+// Of the softmax so far: the highest score, the sum of this lane's weights, and how much older sums shrink.
+struct Softmax {
+  highest: Column,
+  total: Column,
+  shrink: Column,
 }
 
 // Where the heads of this workgroup start, in quads.
@@ -48,6 +39,34 @@ struct Place {
   q_at: u32,
   k_at: u32,
   v_at: u32,
+}
+
+fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Quads) -> vec4<f32> {
+  return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
+}
+
+// Adds 4 steps over the head to the scores of 8 queries; the quad of query `row` + r is with lane r.
+fn add_scores(scores: ptr<function, Tile>, row: u32, a: vec4<f32>, b: Quads) {
+  (*scores)[row + 0u] = advance_row((*scores)[row + 0u], subgroupBroadcast(a, 0u), b);
+  (*scores)[row + 1u] = advance_row((*scores)[row + 1u], subgroupBroadcast(a, 1u), b);
+  (*scores)[row + 2u] = advance_row((*scores)[row + 2u], subgroupBroadcast(a, 2u), b);
+  (*scores)[row + 3u] = advance_row((*scores)[row + 3u], subgroupBroadcast(a, 3u), b);
+  (*scores)[row + 4u] = advance_row((*scores)[row + 4u], subgroupBroadcast(a, 4u), b);
+  (*scores)[row + 5u] = advance_row((*scores)[row + 5u], subgroupBroadcast(a, 5u), b);
+  (*scores)[row + 6u] = advance_row((*scores)[row + 6u], subgroupBroadcast(a, 6u), b);
+  (*scores)[row + 7u] = advance_row((*scores)[row + 7u], subgroupBroadcast(a, 7u), b);
+}
+
+// Adds the values of 4 keys, whose weights are with lane `from_lane`, to the sums of 8 queries.
+fn add_values(sums: ptr<function, Tile>, weights: ptr<function, Tile>, row: u32, from_lane: u32, b: Quads) {
+  (*sums)[row + 0u] = advance_row((*sums)[row + 0u], subgroupShuffle((*weights)[row + 0u], from_lane), b);
+  (*sums)[row + 1u] = advance_row((*sums)[row + 1u], subgroupShuffle((*weights)[row + 1u], from_lane), b);
+  (*sums)[row + 2u] = advance_row((*sums)[row + 2u], subgroupShuffle((*weights)[row + 2u], from_lane), b);
+  (*sums)[row + 3u] = advance_row((*sums)[row + 3u], subgroupShuffle((*weights)[row + 3u], from_lane), b);
+  (*sums)[row + 4u] = advance_row((*sums)[row + 4u], subgroupShuffle((*weights)[row + 4u], from_lane), b);
+  (*sums)[row + 5u] = advance_row((*sums)[row + 5u], subgroupShuffle((*weights)[row + 5u], from_lane), b);
+  (*sums)[row + 6u] = advance_row((*sums)[row + 6u], subgroupShuffle((*weights)[row + 6u], from_lane), b);
+  (*sums)[row + 7u] = advance_row((*sums)[row + 7u], subgroupShuffle((*weights)[row + 7u], from_lane), b);
 }
 
 fn query_quad(at: Place, tile: u32, d: u32) -> vec4<f32> {
@@ -62,37 +81,66 @@ fn value_quad(at: Place, key: u32, d: u32) -> vec4<f32> {
   return v[at.v_at + min(key, p.keys - 1u) * p.v_stride + d];
 }
 
-// Turns scores into weights, and notes the highest score, the sum of this lane's weights, and how much older sums shrink.
-fn soften(
-  scores: ptr<function, Tile>,
-  highest: ptr<function, Column>,
-  total: ptr<function, Column>,
-  shrink: ptr<function, Column>,
-  inside: vec4<bool>,
-) {
-  for (var r = 0u; r < 8u; r++) {
-    let score = select(vec4<f32>(LOWEST), (*scores)[r], inside);
+// Turns the scores of 8 queries into weights.
+fn soften(scores: ptr<function, Tile>, row: u32, softmax: ptr<function, Softmax>, extra: ptr<function, Tile>, inside: vec4<bool>) {
+  for (var r = row; r < row + 8u; r++) {
+    let score = select(vec4<f32>(LOWEST), (*scores)[r] * p.scale + (*extra)[r], inside);
+    let before = (*softmax).highest[r];
     var higher = max(max(score.x, score.y), max(score.z, score.w));
     higher = max(higher, subgroupShuffleXor(higher, 1u));
     higher = max(higher, subgroupShuffleXor(higher, 2u));
-    higher = max((*highest)[r], max(higher, subgroupShuffleXor(higher, 4u)));
+    higher = max(before, max(higher, subgroupShuffleXor(higher, 4u)));
     let weight = select(vec4<f32>(0.0), exp(score - higher), inside);
-    (*shrink)[r] = exp((*highest)[r] - higher);
-    (*highest)[r] = higher;
-    (*total)[r] = (*total)[r] * (*shrink)[r] + dot(weight, vec4<f32>(1.0));
+    let shrink = exp(before - higher);
+    (*softmax).shrink[r] = shrink;
+    (*softmax).highest[r] = higher;
+    (*softmax).total[r] = (*softmax).total[r] * shrink + dot(weight, vec4<f32>(1.0));
     (*scores)[r] = weight;
   }
 }
 
-// What the sums of a query are multiplied by in the end: one by the sum of all weights.
-fn inverse(total: ptr<function, Column>) {
-  for (var r = 0u; r < 8u; r++) {
-    var sum = (*total)[r];
-    sum += subgroupShuffleXor(sum, 1u);
-    sum += subgroupShuffleXor(sum, 2u);
-    sum += subgroupShuffleXor(sum, 4u);
-    (*total)[r] = 1.0 / sum;
+// What there is of a row in a part of the head.
+fn pick(sums: ptr<function, Sums>, part: u32, r: u32) -> vec4<f32> {
+  var sum = (*sums).part0[r];
+  if (PARTS > 1u) {
+    sum = select(sum, (*sums).part1[r], part == 1u);
   }
+  if (PARTS > 2u) {
+    sum = select(sum, (*sums).part2[r], part == 2u);
+  }
+  if (PARTS > 3u) {
+    sum = select(sum, (*sums).part3[r], part == 3u);
+  }
+  return sum;
+}
+
+// Takes 8 rows of a part out, as they are after the last block of keys.
+fn take(tile: ptr<function, Tile>, row: u32, sums: ptr<function, Sums>, part: u32, softmax: ptr<function, Softmax>) {
+  for (var r = row; r < row + 8u; r++) {
+    (*tile)[r] = pick(sums, part, r) * (*softmax).shrink[r];
+  }
+}
+
+// Puts 8 rows of a part back.
+fn put(tile: ptr<function, Tile>, row: u32, sums: ptr<function, Sums>, part: u32) {
+  for (var r = row; r < row + 8u; r++) {
+    (*sums).part0[r] = select((*sums).part0[r], (*tile)[r], part == 0u);
+    if (PARTS > 1u) {
+      (*sums).part1[r] = select((*sums).part1[r], (*tile)[r], part == 1u);
+    }
+    if (PARTS > 2u) {
+      (*sums).part2[r] = select((*sums).part2[r], (*tile)[r], part == 2u);
+    }
+    if (PARTS > 3u) {
+      (*sums).part3[r] = select((*sums).part3[r], (*tile)[r], part == 3u);
+    }
+  }
+}
+
+// How many lanes it takes for the columns of a part, as a power of two; the next so many lanes take other keys.
+fn span_of(part: u32) -> u32 {
+  let quads = p.quads - part * 8u;
+  return select(select(select(8u, 4u, quads <= 4u), 2u, quads <= 2u), 1u, quads <= 1u);
 }
 
 @compute @workgroup_size(8)
@@ -100,24 +148,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var at: Place;
   at.sample = group.y / p.heads;
   at.head = group.y % p.heads;
-  at.first_query = group.x * 16u;
+  at.first_query = group.x * ROWS;
   at.lane = lane;
   at.q_at = p.q_offset + at.sample * p.queries * p.q_stride + at.head * p.quads;
   at.k_at = p.k_offset + at.sample * p.keys * p.k_stride + at.head * p.quads;
   at.v_at = p.v_offset + at.sample * p.keys * p.v_stride + at.head * p.quads;
 
-  var h0 = Column(LOWEST, LOWEST, LOWEST, LOWEST, LOWEST, LOWEST, LOWEST, LOWEST);
-  var h1 = h0;
-  var t0 = Column();
-  var t1 = Column();
+  var softmax = Softmax();
+  for (var r = 0u; r < ROWS; r++) {
+    softmax.highest[r] = LOWEST;
+  }
   var sums = Sums();
-  var extra = array<vec4<f32>, 16>(); // what mask and bias add to scores
-  // Loops to an end that is not known are not unrolled, and what they index stays in memory, not in registers.
-  let count = min(16u, p.queries - at.first_query);
+  // The number of rows is known late: so loops to it stay loops.
+  let count = min(ROWS, p.queries - group.x * ROWS);
   for (var first_key = 0u; first_key < p.keys; first_key += 32u) {
     let key = first_key + lane * 4u;
-    var w0 = Tile();
-    var w1 = Tile();
+    let keys = vec4<u32>(key, key + 1u, key + 2u, key + 3u);
+    let inside = keys < vec4<u32>(p.keys);
+    var w = Tile();
     for (var d = 0u; d < p.quads; d++) {
       let k0 = key_quad(at, key, d);
       let k1 = key_quad(at, key + 1u, d);
@@ -129,68 +177,86 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         vec4<f32>(k0.z, k1.z, k2.z, k3.z),
         vec4<f32>(k0.w, k1.w, k2.w, k3.w),
       );
-      add_scores(&w0, query_quad(at, 0u, d), b);
-      add_scores(&w1, query_quad(at, 1u, d), b);
+      add_scores(&w, 0u, query_quad(at, 0u, d), b);
+      add_scores(&w, 8u, query_quad(at, 1u, d), b);
+      add_scores(&w, 16u, query_quad(at, 2u, d), b);
+      add_scores(&w, 24u, query_quad(at, 3u, d), b);
     }
-    if (p.flags != 0u) {
+    let known = min(keys, vec4<u32>(p.keys - 1u));
+    let hidden = vec4<f32>(
+      hidden_by(at.sample, known.x),
+      hidden_by(at.sample, known.y),
+      hidden_by(at.sample, known.z),
+      hidden_by(at.sample, known.w),
+    );
+    var extra: Tile;
+    for (var r = 0u; r < ROWS; r++) {
+      extra[r] = hidden;
+    }
+    if ((p.flags & WITH_BIAS) != 0u) {
       for (var r = 0u; r < count; r++) {
-        for (var i = 0u; i < 4u; i++) {
-          extra[r][i] = added(at.sample, at.head, at.first_query + r, min(key + i, p.keys - 1u));
-        }
+        let query = at.first_query + r;
+        extra[r] += vec4<f32>(
+          bias_of(at.head, query, known.x),
+          bias_of(at.head, query, known.y),
+          bias_of(at.head, query, known.z),
+          bias_of(at.head, query, known.w),
+        );
       }
     }
-    for (var r = 0u; r < 8u; r++) {
-      w0[r] = w0[r] * p.scale + extra[r];
-      w1[r] = w1[r] * p.scale + extra[8u + r];
-    }
-    let inside = vec4<u32>(key, key + 1u, key + 2u, key + 3u) < vec4<u32>(p.keys);
-    var shrink0 = Column();
-    var shrink1 = Column();
-    soften(&w0, &h0, &t0, &shrink0, inside);
-    soften(&w1, &h1, &t1, &shrink1, inside);
+    soften(&w, 0u, &softmax, &extra, inside);
+    soften(&w, 8u, &softmax, &extra, inside);
+    soften(&w, 16u, &softmax, &extra, inside);
+    soften(&w, 24u, &softmax, &extra, inside);
     // One part of the head after the other, in a loop: its code is long, and would be compiled once a part.
     for (var part = 0u; part * 8u < p.quads; part++) {
-      let d = min(part * 8u + lane, p.quads - 1u);
-      var a0: Tile;
-      var a1: Tile;
-      for (var r = 0u; r < 8u; r++) {
-        a0[r] = sums[part * 16u + r] * shrink0[r];
-        a1[r] = sums[part * 16u + 8u + r] * shrink1[r];
-      }
-      let steps = min(8u, (p.keys - first_key + 3u) / 4u);
+      let span = span_of(part);
+      let shares = 8u / span; // of the keys
+      let d = min(part * 8u + lane % span, p.quads - 1u);
+      var a: Tile;
+      take(&a, 0u, &sums, part, &softmax);
+      take(&a, 8u, &sums, part, &softmax);
+      take(&a, 16u, &sums, part, &softmax);
+      take(&a, 24u, &sums, part, &softmax);
+      let steps = (min(8u, (p.keys - first_key + 3u) / 4u) + shares - 1u) / shares;
       for (var i = 0u; i < steps; i++) {
-        let at_key = first_key + i * 4u;
+        let from_lane = i * shares + lane / span;
+        let at_key = first_key + from_lane * 4u;
         let b = Quads(
           value_quad(at, at_key, d),
           value_quad(at, at_key + 1u, d),
           value_quad(at, at_key + 2u, d),
           value_quad(at, at_key + 3u, d),
         );
-        add_values(&a0, &w0, i, b);
-        add_values(&a1, &w1, i, b);
+        add_values(&a, &w, 0u, from_lane, b);
+        add_values(&a, &w, 8u, from_lane, b);
+        add_values(&a, &w, 16u, from_lane, b);
+        add_values(&a, &w, 24u, from_lane, b);
       }
-      for (var r = 0u; r < 8u; r++) {
-        sums[part * 16u + r] = a0[r];
-        sums[part * 16u + 8u + r] = a1[r];
-      }
+      put(&a, 0u, &sums, part);
+      put(&a, 8u, &sums, part);
+      put(&a, 16u, &sums, part);
+      put(&a, 24u, &sums, part);
     }
   }
 
-  inverse(&t0);
-  inverse(&t1);
-  var factors: array<f32, 16>;
-  var logs: array<f32, 16>;
-  for (var r = 0u; r < 8u; r++) {
-    factors[r] = t0[r];
-    factors[8u + r] = t1[r];
-    logs[r] = h0[r] - log(t0[r]);
-    logs[8u + r] = h1[r] - log(t1[r]);
-  }
   for (var r = 0u; r < count; r++) {
+    var total = softmax.total[r];
+    total += subgroupShuffleXor(total, 1u);
+    total += subgroupShuffleXor(total, 2u);
+    total += subgroupShuffleXor(total, 4u);
     let out = (at.sample * p.queries + at.first_query + r) * p.heads + at.head;
-    for (var d = lane; d < p.quads; d += 8u) {
-      y[out * p.quads + d] = sums[d / 8u * 16u + r] * factors[r];
+    for (var part = 0u; part * 8u < p.quads; part++) {
+      let span = span_of(part);
+      var sum = pick(&sums, part, r);
+      sum += select(vec4<f32>(), subgroupShuffleXor(sum, 4u), span <= 4u);
+      sum += select(vec4<f32>(), subgroupShuffleXor(sum, 2u), span <= 2u);
+      sum += select(vec4<f32>(), subgroupShuffleXor(sum, 1u), span <= 1u);
+      let d = part * 8u + lane;
+      if (d < p.quads) {
+        y[out * p.quads + d] = sum / total;
+      }
     }
-    log_sums[out] = logs[r]; // all lanes have the same
+    log_sums[out] = softmax.highest[r] + log(total); // all lanes have the same
   }
 }

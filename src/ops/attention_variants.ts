@@ -68,9 +68,13 @@ export function portableAttention(headWidth: number): AttentionVariant {
   };
 }
 
-/** The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes, heads of 128 at most. */
-export function wideAttention(): AttentionVariant {
-  return { name: "wide", kernels: { f32: WIDE }, constants: {}, queries: 16 };
+/**
+ * The kernel for CPUs that pose as GPUs, such as lavapipe: subgroups of 8 lanes.
+ *
+ * @param headWidth D, 128 at most.
+ */
+export function wideAttention(headWidth: number): AttentionVariant {
+  return { name: "wide", kernels: { f32: WIDE }, constants: { PARTS: Math.ceil(headWidth / 32) }, queries: 32 };
 }
 
 const tileQueries = ({ GY, FOURS }: AttentionTile) => GY * FOURS * 4;
@@ -123,7 +127,7 @@ export function attentionVariant(
 
 function choose(device: Device, headWidth: number, queries: number, halves: boolean): AttentionVariant {
   if (device.software) {
-    return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention() : portableAttention(headWidth);
+    return device.subgroupSize === 8 && headWidth <= 128 ? wideAttention(headWidth) : portableAttention(headWidth);
   }
   const tables = tilesOf(device).attention, { limits } = device;
   const asked = { rows: queries, columns: headWidth };

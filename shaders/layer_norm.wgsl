@@ -1,7 +1,8 @@
 // layer_norm: y = normalize(x) * (one + scale) + shift over the last axis, ROWS rows of one sample a workgroup.
 //   x [B, N, C]   scale, shift: a row of C for each sample, inside larger tables   ->   y [B, N, C]
-// `one` is 1 for a modulation and 0 for a learned weight. Two passes for mean and variance, sums in f32.
-// Bound by memory: reads x three times (the later ones from cache), writes y once. What y is: result_lanes.wgsl, result_halves.wgsl.
+// `one` is 1 for a modulation and 0 for a learned weight. Mean and variance in one pass (Welford 1962; Chan, Golub and LeVeque 1979 for
+// what the workers found), in f32: as exact as two passes, and a third less to read, which is what counts where a load costs much.
+// Bound by memory: reads x twice (the second time from cache), writes y once. What y is: result_lanes.wgsl, result_halves.wgsl.
 
 struct Params {
   samples: u32, // B
@@ -40,17 +41,19 @@ fn main(
   var rstd: array<f32, ROWS>;
   for (var r = 0u; r < ROWS; r++) {
     start[r] = (sample * p.rows + min(first + r, p.rows - 1u)) * length;
-    var sum = Lanes();
+    var count = 0.0;
+    var center = Lanes(); // the mean of what this worker has read
+    var squares = Lanes(); // the sum of squared distances from it
     for (var i = worker; i < length; i += WORKERS) {
-      sum += x[start[r] + i];
+      let value = x[start[r] + i];
+      let before = value - center;
+      count += 1.0;
+      center += before * (1.0 / count);
+      squares += before * (value - center);
     }
-    mean[r] = workgroup_sum(lane_sum(sum), worker) / f32(p.columns);
-    sum = Lanes();
-    for (var i = worker; i < length; i += WORKERS) {
-      let d = x[start[r] + i] - mean[r];
-      sum += d * d;
-    }
-    rstd[r] = inverseSqrt(workgroup_sum(lane_sum(sum), worker) / f32(p.columns) + p.eps);
+    mean[r] = workgroup_sum(lane_sum(center) * count, worker) / f32(p.columns);
+    let off = center - mean[r];
+    rstd[r] = inverseSqrt(workgroup_sum(lane_sum(squares + count * off * off), worker) / f32(p.columns) + p.eps);
   }
   for (var i = worker; i < length; i += WORKERS) {
     var factor = Lanes() + 1.0;

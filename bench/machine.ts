@@ -1,5 +1,6 @@
 // Where the bench runs. In: a device. Out: what its adapter, its driver and the machine say of themselves; the commit of the checkout.
 
+import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { driverOf, findVulkan } from "../src/cli/vulkan_drivers.ts";
 import type { Device } from "../src/gpu/device.ts";
@@ -19,6 +20,7 @@ export function describeMachine(device: Device): Machine {
     backend: device.entry.backend,
     driver: nvidia?.driver ?? (driver ? (driver.mesa ? `Mesa ${driver.mesa}` : driver.library) : ""),
     software: device.software,
+    processor: device.software ? os.cpus()[0]?.model.replaceAll(/\((?:R|TM)\)/g, "").trim() : undefined,
     features: [...device.features].filter((name) => /subgroup|f16|timestamp/.test(name)).sort(),
     subgroupSize: device.subgroupSize,
     os: `${Deno.build.os} ${Deno.build.arch}`,

@@ -43,6 +43,8 @@ export interface Machine {
   backend: string;
   driver: string;
   software: boolean;
+  /** The processor, which is what computes where the adapter is software. */
+  processor?: string;
   features: string[];
   subgroupSize: number;
   os: string;

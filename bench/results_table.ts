@@ -18,9 +18,9 @@ export interface Results {
   reports: Report[];
 }
 
-/** What a file of results is called: `2026-11-27-nvidia-h100.json`. */
-export function fileNameOf({ date, machine: { device } }: Report): string {
-  const words = /llvmpipe/i.test(device) ? "lavapipe" : device;
+/** What a file of results is called: `2026-11-27-nvidia-h100.json`; a driver on the CPU is known with its processor. */
+export function fileNameOf({ date, machine: { device, processor = "" } }: Report): string {
+  const words = /llvmpipe/i.test(device) ? `lavapipe ${processor}` : device;
   return `${date.slice(0, 10)}-${words.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "")}.json`;
 }
 
@@ -76,7 +76,9 @@ function sentences(
   const told = [
     `**${machine.device}** (${machine.driver}) through ${machine.backend === "dawn" ? "Dawn" : "Deno's WebGPU"}, ${
       date.slice(0, 10)
-    }, commit ${commit}, ${machine.cores} cores with a load of up to ${Math.max(...load).toFixed(1)}.`,
+    }, commit ${commit}, ${machine.cores} cores${
+      machine.processor ? ` of an ${machine.processor}` : ""
+    } with a load of up to ${Math.max(...load).toFixed(1)}.`,
     `Ceilings of the same run: ${giga(ceilings.f32)}FLOP/s in f32${
       more.map(([name, value]) => value ? `, ${giga(value)}FLOP/s in ${name}` : "").join("")
     }, a copy ${giga(ceilings.copy)}B/s.`,

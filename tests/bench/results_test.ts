@@ -96,7 +96,10 @@ Deno.test("withReport() replaces a run of the same words and backend; fileNameOf
     fileNameOf(report("2026-11-27T10:00:00Z", "NVIDIA H100 80GB HBM3", [])),
     "2026-11-27-nvidia-h100-80gb-hbm3.json",
   );
-  assert.equal(fileNameOf(report("2026-11-27", "llvmpipe: Mesa 25.0.7 (LLVM 15)", [])), "2026-11-27-lavapipe.json");
+  const software = report("2026-11-27", "llvmpipe: Mesa 25.0.7 (LLVM 15)", []);
+  assert.equal(fileNameOf(software), "2026-11-27-lavapipe.json");
+  const machine = { ...software.machine, processor: "AMD EPYC" };
+  assert.equal(fileNameOf({ ...software, machine }), "2026-11-27-lavapipe-amd-epyc.json");
 });
 
 Deno.test("withSection() refuses a text without markers", () => {

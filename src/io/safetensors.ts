@@ -2,11 +2,13 @@
 // that reads one tensor, or a part of one, at a time. Everything the header claims is checked before it is used, since a
 // checkpoint is a stranger's file. A path that ends in `.index.json` opens its shards (shards.ts).
 import { WeightsError } from "../errors.ts";
-import { type ByteSource, checkRange } from "./byte_range.ts";
-import { openBytes, type OpenOptions } from "./byte_source.ts";
+import type { ByteSource } from "./byte_range.ts";
+import type { OpenOptions } from "./byte_source.ts";
+import { withSource } from "./opened.ts";
 import { openShards } from "./shards.ts";
 import { isRecord, parseStrictJson } from "./strict_json.ts";
-import { BYTES_OF, describe, type ReadRange, type TensorDType, type TensorInfo, type WeightSource } from "./weights.ts";
+import { type ReadBytes, type TableEntry, TensorTable } from "./tensor_table.ts";
+import { BYTES_OF, describe, type TensorDType, type TensorInfo, type WeightSource } from "./weights.ts";
 
 // The limit of the format's own library: a longer header is an attack, or not this format.
 const LONGEST_HEADER = 100_000_000;
@@ -37,13 +39,7 @@ export async function openSafetensors(
   if (isAddress && /\.index(\.[^./]+)?\.json([?#].*)?$/.test(String(from))) {
     return openShards(from, options, (shard) => openSafetensors(shard, options));
   }
-  const source = isAddress ? await openBytes(from, options) : from;
-  try {
-    return await readHeader(source);
-  } catch (error) {
-    source.close();
-    throw error;
-  }
+  return await withSource(from, options, readHeader);
 }
 
 async function readHeader(source: ByteSource): Promise<WeightSource> {
@@ -75,7 +71,13 @@ async function readHeader(source: ByteSource): Promise<WeightSource> {
     }
   }
   checkLayout(entries, source.size - 8 - length, wrong);
-  return new SafetensorsFile(source, 8 + length, entries, metadata);
+  const table = new Map(entries.map((entry) => [entry.name, tableEntry(source, 8 + length, entry)]));
+  return new TensorTable(source.name, metadata, table, () => source.close());
+}
+
+function tableEntry(source: ByteSource, dataStart: number, { dtype, shape, byteLength, begin }: Entry): TableEntry {
+  const read: ReadBytes = (start, length, into) => source.read(dataStart + begin + start, length, into);
+  return { dtype, shape, byteLength, read };
 }
 
 type Wrong = (state: string) => WeightsError;
@@ -122,50 +124,6 @@ function checkLayout(entries: Entry[], size: number, wrong: Wrong): void {
     at += byteLength;
   }
   if (at !== size) throw wrong(`its tensors end at ${at}, and the file holds ${size} bytes of data`);
-}
-
-class SafetensorsFile implements WeightSource {
-  readonly name: string;
-  readonly #source: ByteSource;
-  readonly #dataStart: number;
-  readonly #entries: Map<string, Entry>;
-
-  constructor(source: ByteSource, dataStart: number, entries: Entry[], readonly metadata: Record<string, string>) {
-    this.name = source.name;
-    this.#source = source;
-    this.#dataStart = dataStart;
-    this.#entries = new Map(entries.map((entry) => [entry.name, entry]));
-  }
-
-  names(): string[] {
-    return [...this.#entries.keys()].sort();
-  }
-
-  has(name: string): boolean {
-    return this.#entries.has(name);
-  }
-
-  info(name: string): TensorInfo {
-    const { dtype, shape, byteLength } = this.#find(name);
-    return { name, dtype, shape: [...shape], byteLength };
-  }
-
-  async read(name: string, ...[start = 0, end, into]: ReadRange): Promise<Uint8Array<ArrayBuffer>> {
-    const { begin, byteLength } = this.#find(name);
-    const length = (end ?? byteLength) - start;
-    checkRange(`tensor "${name}" of ${this.name}`, byteLength, start, length);
-    return await this.#source.read(this.#dataStart + begin + start, length, into);
-  }
-
-  #find(name: string): Entry {
-    const entry = this.#entries.get(name);
-    if (entry) return entry;
-    throw new WeightsError(`Cannot find tensor "${name}" in ${this.name}: it holds ${this.#entries.size} others`);
-  }
-
-  [Symbol.dispose](): void {
-    this.#source.close();
-  }
 }
 
 /** A tensor to be written. */

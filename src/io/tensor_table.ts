@@ -1,5 +1,5 @@
 // A WeightSource over tensors that are listed when a file is opened. In: for each name its dtype, its shape and how to read
-// it. Out: the WeightSource that the readers of torch, GGUF and npz files share.
+// it. Out: the WeightSource that the readers of safetensors, torch, GGUF and npz files share.
 import { WeightsError } from "../errors.ts";
 import { checkRange } from "./byte_range.ts";
 import { printable } from "./printable.ts";

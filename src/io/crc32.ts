@@ -1,4 +1,4 @@
-// The checksum of zip. In: bytes. Out: their CRC-32.
+// The checksum of zip and PNG. In: bytes. Out: their CRC-32.
 
 /** What a byte makes of a checksum when 0, 1, 2 or 3 further bytes of zeros follow it: four bytes are looked up at once. */
 const TABLES: readonly Uint32Array[] = makeTables();

@@ -3,22 +3,12 @@
 // in every script.
 import { unzlibSync } from "npm:fflate@0.8.3";
 import { UsageError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
 // A compressed text may grow a thousandfold; longer ones than this many bytes are left unread.
 const LONGEST_COMPRESSED_TEXT = 65536;
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
-  return byte;
-});
-
-function crcOf(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = crcTable[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
 
 function chunk(type: string, ...parts: (Uint8Array | number[])[]): Uint8Array<ArrayBuffer> {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -30,7 +20,7 @@ function chunk(type: string, ...parts: (Uint8Array | number[])[]): Uint8Array<Ar
     bytes.set(part, at);
     at += part.length;
   }
-  view.setUint32(at, crcOf(bytes.subarray(4, at)));
+  view.setUint32(at, crc32(bytes.subarray(4, at)));
   return bytes;
 }
 

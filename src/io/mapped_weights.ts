@@ -2,8 +2,9 @@
 // and, for each tensor of the view, the pieces of the source's bytes that it is made of. Out: a WeightSource; no byte is changed.
 
 import { WeightsError } from "../errors.ts";
-import { checkRange, memoryFor } from "./byte_range.ts";
-import type { ReadRange, StoredDType, TensorInfo, WeightSource } from "./weights.ts";
+import { memoryFor } from "./byte_range.ts";
+import { type ReadBytes, type TableEntry, TensorTable } from "./tensor_table.ts";
+import type { StoredDType, WeightSource } from "./weights.ts";
 
 /** The bytes `[start, end)` of a tensor of the source. */
 export interface Piece {
@@ -66,66 +67,39 @@ export function joinedTensors(source: WeightSource, names: readonly string[]): M
 }
 
 /** A view of a checkpoint, which is disposed with it. */
-export class MappedWeights implements WeightSource {
-  readonly name: string;
-  readonly metadata: Record<string, string>;
-  readonly #source: WeightSource;
-  readonly #tensors: ReadonlyMap<string, MappedTensor>;
-
+export class MappedWeights extends TensorTable {
   constructor(source: WeightSource, tensors: ReadonlyMap<string, MappedTensor>) {
-    this.#source = source;
-    this.#tensors = tensors;
-    this.name = source.name;
-    this.metadata = source.metadata;
-  }
-
-  names(): string[] {
-    return [...this.#tensors.keys()].sort();
-  }
-
-  has(name: string): boolean {
-    return this.#tensors.has(name);
-  }
-
-  info(name: string): TensorInfo {
-    const { dtype, shape, pieces } = this.#find(name);
-    return { name, dtype, shape: [...shape], byteLength: lengthOf(pieces) };
-  }
-
-  async read(name: string, ...[start = 0, end, into]: ReadRange): Promise<Uint8Array<ArrayBuffer>> {
-    const { pieces } = this.#find(name);
-    const length = (end ?? lengthOf(pieces)) - start;
-    checkRange(`tensor "${name}" of ${this.name}`, lengthOf(pieces), start, length);
-    if (pieces.length === 1) {
-      const [piece] = pieces;
-      return await this.#source.read(piece.name, piece.start + start, piece.start + start + length, into);
-    }
-    const out = memoryFor(length, into);
-    let at = 0; // where the piece begins in the tensor
-    for (const piece of pieces) {
-      const size = piece.end - piece.start;
-      const from = Math.max(start, at), to = Math.min(start + length, at + size);
-      if (from < to) {
-        const target = out.subarray(from - start, to - start);
-        const bytes = await this.#source.read(piece.name, piece.start + from - at, piece.start + to - at, target);
-        if (bytes.buffer !== target.buffer || bytes.byteOffset !== target.byteOffset) target.set(bytes);
-      }
-      at += size;
-    }
-    return out;
-  }
-
-  #find(name: string): MappedTensor {
-    const tensor = this.#tensors.get(name);
-    if (tensor) return tensor;
-    throw new WeightsError(
-      `Cannot find tensor "${name.slice(0, 120)}" in ${this.name}: it holds ${this.#tensors.size} others`,
-    );
-  }
-
-  [Symbol.dispose](): void {
-    this.#source[Symbol.dispose]();
+    const entries = Array.from(tensors, ([name, tensor]) => [name, entryOf(source, tensor)] as const);
+    super(source.name, source.metadata, new Map(entries), () => source[Symbol.dispose]());
   }
 }
 
-const lengthOf = (pieces: readonly Piece[]) => pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+function entryOf(source: WeightSource, { dtype, shape, pieces }: MappedTensor): TableEntry {
+  const byteLength = pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+  const [piece] = pieces;
+  const read: ReadBytes = pieces.length === 1
+    ? (start, length, into) => source.read(piece.name, piece.start + start, piece.start + start + length, into)
+    : (start, length, into) => readJoined(source, pieces, start, memoryFor(length, into));
+  return { dtype, shape, byteLength, read };
+}
+
+/** Fills memory with what lies from `start` on in pieces one behind the other. */
+async function readJoined(
+  source: WeightSource,
+  pieces: readonly Piece[],
+  start: number,
+  out: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let at = 0; // where the piece begins in the tensor
+  for (const piece of pieces) {
+    const size = piece.end - piece.start;
+    const from = Math.max(start, at), to = Math.min(start + out.length, at + size);
+    if (from < to) {
+      const target = out.subarray(from - start, to - start);
+      const bytes = await source.read(piece.name, piece.start + from - at, piece.start + to - at, target);
+      if (bytes.buffer !== target.buffer || bytes.byteOffset !== target.byteOffset) target.set(bytes);
+    }
+    at += size;
+  }
+  return out;
+}

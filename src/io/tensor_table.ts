@@ -1,5 +1,5 @@
-// A WeightSource over tensors that are listed when a file is opened. In: for each name its dtype, its shape and how to read
-// it. Out: the WeightSource that the readers of safetensors, torch, GGUF and npz files share.
+// A WeightSource over tensors that are all known from the start. In: for each name its dtype, its shape and how to read it.
+// Out: the WeightSource of an opened file of any format, and of a view of another source's tensors.
 import { WeightsError } from "../errors.ts";
 import { checkRange } from "./byte_range.ts";
 import { printable } from "./printable.ts";
@@ -12,7 +12,7 @@ export type ReadBytes = (
   into?: Uint8Array<ArrayBuffer>,
 ) => Promise<Uint8Array<ArrayBuffer>>;
 
-/** One tensor of a file. */
+/** One tensor. */
 export interface TableEntry {
   dtype: StoredDType;
   shape: readonly number[];
@@ -21,12 +21,12 @@ export interface TableEntry {
   read: ReadBytes;
 }
 
-/** The tensors of one file. */
+/** Tensors by name. */
 export class TensorTable implements WeightSource {
   readonly #entries: ReadonlyMap<string, TableEntry>;
   readonly #close: () => void;
 
-  /** @param close Releases the file. */
+  /** @param close Releases what the tensors are read from. */
   constructor(
     readonly name: string,
     readonly metadata: Record<string, string>,

@@ -1,8 +1,5 @@
 // `pixart download`: a model from the hub into the cache. In: a preset or `org/name`. Out: where it is, and what came.
 
-import process from "node:process";
-// deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
-import cliProgress from "npm:cli-progress@3.12.0";
 import { UsageError } from "../errors.ts";
 import { formatBytes } from "../io/byte_words.ts";
 import { downloadModel, type DownloadProgress } from "../io/hub.ts";
@@ -10,7 +7,7 @@ import { isModelId } from "../io/hub_names.ts";
 import { downloadPreset, findPreset, type FoundModel, PRESETS } from "../pipelines/presets.ts";
 import { cancellable } from "./cancel.ts";
 import type { Output } from "./output.ts";
-import { formatSeconds } from "./progress.ts";
+import { formatSeconds, Progress } from "./progress.ts";
 
 /** The options of the command line, by their long names. */
 export interface DownloadFlags {
@@ -32,55 +29,11 @@ export interface DownloadReport {
   seconds: number;
 }
 
-/** The part of the package that is used here, which has no types of its own. */
-interface Bar {
-  start(total: number, value: number, payload: Record<string, string>): void;
-  setTotal(total: number): void;
-  update(value: number, payload: Record<string, string>): void;
-  stop(): void;
-}
-const { SingleBar } = cliProgress as { SingleBar: new (options: Record<string, unknown>) => Bar };
-
-const LINE_EVERY_MS = 5000;
-
-/** A bar where stderr is a terminal; elsewhere a line every few seconds. */
-class DownloadBar implements Disposable {
-  readonly #output: Output;
-  #bar: Bar | undefined;
-  #lastLine = performance.now();
-
-  constructor(output: Output) {
-    this.#output = output;
-  }
-
-  show({ model, loaded, total, bytesPerSecond, secondsLeft }: DownloadProgress): void {
-    const done = `${formatBytes(loaded)} of ${formatBytes(total)}`;
-    const speed = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s` : "";
-    const left = secondsLeft ? `, ${formatSeconds(secondsLeft)} left` : "";
-    const payload = { model, done, speed, left };
-    if (process.stderr.isTTY) {
-      if (!this.#bar) {
-        this.#bar = new SingleBar({
-          stream: process.stderr,
-          format: "{model} [{bar}] {percentage}%, {done}{speed}{left}",
-          barsize: 20,
-          hideCursor: true,
-          clearOnComplete: true,
-          gracefulExit: false, // it would end the process's own handling of signals
-        });
-        this.#bar.start(total, loaded, payload);
-      }
-      this.#bar.setTotal(total); // a pipeline of two models has two
-      return this.#bar.update(loaded, payload);
-    }
-    if (performance.now() - this.#lastLine < LINE_EVERY_MS) return;
-    this.#lastLine = performance.now();
-    this.#output.log(`downloading ${model}: ${Math.floor(100 * loaded / total)}%, ${done}${speed}${left}`);
-  }
-
-  [Symbol.dispose](): void {
-    this.#bar?.stop();
-  }
+/** `3.1 GB of 21.8 GB, 50.2 MB/s, 6 min 12 s left`. */
+function notesOf({ loaded, total, bytesPerSecond, secondsLeft }: DownloadProgress): string {
+  const speed = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s` : "";
+  const left = secondsLeft ? `, ${formatSeconds(secondsLeft)} left` : "";
+  return `${formatBytes(loaded)} of ${formatBytes(total)}${speed}${left}`;
 }
 
 /**
@@ -101,8 +54,9 @@ export async function download(name: string, flags: DownloadFlags, output: Outpu
     );
   }
   const { path, parts } = await cancellable("download", async (signal): Promise<FoundModel> => {
-    using bar = new DownloadBar(output);
-    const onProgress = (progress: DownloadProgress) => bar.show(progress);
+    using bar = new Progress("downloading ");
+    const onProgress = (progress: DownloadProgress) =>
+      bar.show(`${progress.model}:`, progress.loaded, progress.total, notesOf(progress));
     const options = { revision, files, variant, cacheDir, signal, onProgress };
     if (preset) return await downloadPreset(preset, options);
     const model = await downloadModel(name, options);

@@ -1,5 +1,5 @@
-// How far a command is. In: what is being done, how much of it is done. Out: a bar with the time left where stderr is a
-// terminal; elsewhere a plain line every few seconds, and none for what is quicker than that.
+// How far a command is. In: what is being done, how much of it is done. Out: a bar with the time left, or what else is to be told,
+// where stderr is a terminal; elsewhere a plain line every few seconds, and none for what is quicker than that.
 
 import process from "node:process";
 // deno-lint-ignore no-import-prefix -- this module is also imported by URL, where no import map applies
@@ -8,7 +8,6 @@ import cliProgress from "npm:cli-progress@3.12.0";
 /** The part of the package that is used here, which has no types of its own. */
 interface Bar {
   start(total: number, value: number, payload: Record<string, string>): void;
-  setTotal(total: number): void;
   update(value: number, payload: Record<string, string>): void;
   stop(): void;
 }
@@ -35,14 +34,18 @@ export class Progress implements Disposable {
   #since: { time: number; done: number } | undefined;
   #lastLine = performance.now();
 
+  /** @param verb What begins a line where there is no bar: `downloading `, of labels that name only things. */
+  constructor(private readonly verb = "") {}
+
   /**
    * Shows how far a thing is; another label begins another thing.
    *
    * @param label What is being done: `denoising`.
    * @param done How much of it is done, in any unit.
    * @param total How much there is to do.
+   * @param notes What stands behind the percentage, in place of the time left as it can be told from what was shown.
    */
-  show(label: string, done: number, total: number): void {
+  show(label: string, done: number, total: number, notes?: string): void {
     const now = performance.now();
     if (label !== this.#label || total !== this.#total) {
       this.stop();
@@ -50,11 +53,12 @@ export class Progress implements Disposable {
       this.#total = total;
     }
     if (done > 0) this.#since ??= { time: now, done };
-    const left = this.#timeLeft(done, now);
-    if (this.#isTerminal) this.#draw(done, left && `, ${left}`);
+    const told = notes ?? this.#timeLeft(done, now);
+    const behind = told && `, ${told}`;
+    if (this.#isTerminal) this.#draw(done, behind);
     else if (now - this.#lastLine >= LINE_EVERY_MS) {
       this.#lastLine = now;
-      console.error(`pixart: ${label} ${Math.floor(100 * done / total)}%${left && `, ${left}`}`);
+      console.error(`pixart: ${this.verb}${label} ${Math.floor(100 * done / total)}%${behind}`);
     }
   }
 
@@ -64,19 +68,19 @@ export class Progress implements Disposable {
     return `${formatSeconds((now - since.time) / (done - since.done) * (this.#total - done) / 1000)} left`;
   }
 
-  #draw(done: number, left: string): void {
+  #draw(done: number, behind: string): void {
     if (!this.#bar) {
       this.#bar = new SingleBar({
         stream: process.stderr,
-        format: "{label} [{bar}] {percentage}%{left}",
-        barsize: 30,
+        format: "{label} [{bar}] {percentage}%{behind}",
+        barsize: 20,
         hideCursor: true,
         clearOnComplete: true,
         gracefulExit: false, // it would end the process's own handling of signals
       });
-      this.#bar.start(this.#total, done, { label: this.#label, left });
+      this.#bar.start(this.#total, done, { label: this.#label, behind });
     }
-    this.#bar.update(done, { left });
+    this.#bar.update(done, { behind });
   }
 
   /** Takes the bar away; what is shown next begins anew. */

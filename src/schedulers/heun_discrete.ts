@@ -3,8 +3,8 @@
 
 import { prediction, sampleClipping, sigmaSpacings, spacing, training } from "./common_options.ts";
 import { choice, type OptionValues, readOptions } from "./config.ts";
-import type { StepPlan, TimestepOptions } from "./scheduler.ts";
-import { SigmaScheduler } from "./sigma_scheduler.ts";
+import type { TimestepOptions } from "./scheduler.ts";
+import { type StageCall, twiceButFirst, TwoCallScheduler } from "./two_call_scheduler.ts";
 
 const OPTIONS = {
   ...training(0.00085, 0.012),
@@ -29,7 +29,7 @@ export type HeunDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
  * console.assert(scheduler.plan().length === 19);
  * ```
  */
-export class HeunDiscreteScheduler extends SigmaScheduler<HeunDiscreteConfig> {
+export class HeunDiscreteScheduler extends TwoCallScheduler<HeunDiscreteConfig> {
   /**
    * @param options What differs from the defaults of diffusers.
    * @throws {ConfigError} When an option has a wrong value, or two do not fit together.
@@ -39,36 +39,18 @@ export class HeunDiscreteScheduler extends SigmaScheduler<HeunDiscreteConfig> {
     this.checkSpacings(this.config);
   }
 
-  override get callsPerStep(): number {
-    return 2;
-  }
-
   setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
     this.refuseOptions(options, "sigmas", "mu", "originalInferenceSteps", "strength");
     const chosen = options.timesteps;
     const times = chosen ? this.chosenTimesteps(chosen) : this.spacedTimesteps(numInferenceSteps);
     const stops = this.stopsAt(times, chosen ? times.length : numInferenceSteps);
-    const twice = (values: number[]) => values.flatMap((value, index) => index === 0 ? [value] : [value, value]);
-    this.setStops(twice(stops.timesteps.map(Math.fround)), [...twice(stops.sigmas.map(Math.fround)), 0]);
+    const [timesteps, sigmas] = [stops.timesteps, stops.sigmas].map((values) => twiceButFirst(values.map(Math.fround)));
+    this.setStops(timesteps, [...sigmas, 0]);
   }
 
-  protected steps(begin: number): StepPlan[] {
-    return this.timesteps.slice(begin).map((timestep, index) => {
-      // A run begins with a first stage wherever it begins.
-      const second = index % 2 === 1;
-      const place = begin + index;
-      const [from, to] = this.sigmas.slice(second ? place - 1 : place);
-      const sigma = second ? to : from;
-      return {
-        timestep,
-        inputScale: this.inputScale(this.sigmas[place]),
-        ...this.derivative(sigma),
-        sample: 1,
-        // The second stage takes half of the first back and puts half of its own in its place.
-        history: second ? [(to - from) / 2, (from - to) / 2] : [to - from],
-        noise: 0,
-        drawsNoise: false,
-      };
-    });
+  protected call(from: number, to: number, isSecond: boolean): StageCall {
+    if (!isSecond) return { sigma: from, history: [to - from] };
+    // It takes half of the first call back and puts half of its own in its place.
+    return { sigma: to, history: [(to - from) / 2, (from - to) / 2] };
   }
 }

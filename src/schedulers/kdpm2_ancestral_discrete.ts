@@ -1,22 +1,12 @@
 // The midpoint method over log sigma with ancestral noise. In: options, a number of steps. Out: the coefficients of every
 // model call, two a step but for the last.
 
-import { sigmaSpacings, spacing, training } from "./common_options.ts";
-import { choice, type OptionValues, readOptions } from "./config.ts";
 import { ancestralLevels } from "./euler_ancestral_discrete.ts";
-import { middleSigma, midpointCalls, midpointSigmas, midpointTimesteps } from "./midpoint.ts";
-import type { StepPlan, TimestepOptions } from "./scheduler.ts";
-import { SigmaScheduler } from "./sigma_scheduler.ts";
-
-const OPTIONS = {
-  ...training(0.00085, 0.012),
-  ...sigmaSpacings,
-  predictionType: choice(["epsilon", "v_prediction"], "epsilon"),
-  ...spacing("linspace"),
-};
+import { type MidpointConfig, MidpointScheduler } from "./midpoint_scheduler.ts";
+import type { StageCall } from "./two_call_scheduler.ts";
 
 /** The options of {@linkcode KDPM2AncestralDiscreteScheduler}; names and meanings are those of diffusers. */
-export type KDPM2AncestralDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>>;
+export type KDPM2AncestralDiscreteConfig = MidpointConfig;
 
 /**
  * The midpoint method with ancestral noise: two model calls and one draw of noise a step.
@@ -29,45 +19,21 @@ export type KDPM2AncestralDiscreteConfig = Readonly<OptionValues<typeof OPTIONS>
  * console.assert(scheduler.plan().filter((step) => step.drawsNoise).length === 9);
  * ```
  */
-export class KDPM2AncestralDiscreteScheduler extends SigmaScheduler<KDPM2AncestralDiscreteConfig> {
+export class KDPM2AncestralDiscreteScheduler extends MidpointScheduler {
   /**
    * @param options What differs from the defaults of diffusers.
    * @throws {ConfigError} When an option has a wrong value, or two do not fit together.
    */
   constructor(options: Partial<KDPM2AncestralDiscreteConfig> = {}) {
-    super("KDPM2AncestralDiscreteScheduler", readOptions("KDPM2AncestralDiscreteScheduler", OPTIONS, options));
-    this.checkSpacings(this.config);
+    super("KDPM2AncestralDiscreteScheduler", options);
   }
 
-  override get callsPerStep(): number {
-    return 2;
+  protected landing(from: number, to: number): number {
+    return ancestralLevels(from, to).down;
   }
 
-  setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
-    this.refuseOptions(options, "timesteps", "sigmas", "mu", "originalInferenceSteps", "strength");
-    const stops = this.stopsAt(this.spacedTimesteps(numInferenceSteps), numInferenceSteps, true);
-    const sigmas = [...stops.sigmas, 0].map(Math.fround);
-    const middles = sigmas.slice(0, -2).map((sigma, index) =>
-      middleSigma(sigma, ancestralLevels(sigma, sigmas[index + 1]).down)
-    );
-    const times = midpointTimesteps(stops.timesteps, middles, this.logSigmas);
-    this.setStops(times.map(Math.fround), midpointSigmas(sigmas));
-  }
-
-  protected steps(begin: number): StepPlan[] {
-    return midpointCalls(this.timesteps, this.sigmas, begin).map(({ timestep, from, to, second }) => {
-      const { down, up } = ancestralLevels(from, to);
-      const middle = middleSigma(from, down);
-      const sigma = second ? middle : from;
-      return {
-        timestep,
-        inputScale: this.inputScale(sigma),
-        ...this.derivative(sigma),
-        sample: 1,
-        history: second ? [down - from, from - middle] : [middle - from],
-        noise: second ? up : 0,
-        drawsNoise: second,
-      };
-    });
+  protected override call(from: number, to: number, isSecond: boolean): StageCall {
+    const noise = isSecond ? ancestralLevels(from, to).up : 0;
+    return { ...super.call(from, to, isSecond), noise, drawsNoise: isSecond };
   }
 }

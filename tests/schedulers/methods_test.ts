@@ -8,7 +8,7 @@ import { ancestralLevels } from "../../src/schedulers/euler_ancestral_discrete.t
 import { inferenceTimesteps } from "../../src/schedulers/inference_timesteps.ts";
 import { distinctLength, lagrangeIntegrals } from "../../src/schedulers/lagrange_integrals.ts";
 import { LCMScheduler } from "../../src/schedulers/lcm.ts";
-import { middleSigma } from "../../src/schedulers/midpoint.ts";
+import { middleSigma } from "../../src/schedulers/midpoint_scheduler.ts";
 import { respacedTimesteps } from "../../src/schedulers/original_iddpm.ts";
 import { ContinuousSchedule, originalAlphas } from "../../src/schedulers/original_schedule.ts";
 import { PNDMScheduler } from "../../src/schedulers/pndm.ts";

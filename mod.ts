@@ -66,6 +66,7 @@ export { schedulerFromConfig, SCHEDULERS } from "./src/schedulers/registry.ts";
 export { type Scheduler, type StepPlan } from "./src/schedulers/scheduler.ts";
 
 export { type PipelineComponents, type PipelineLoadOptions } from "./src/pipelines/components.ts";
+export { type FirstCall, type RehearsedPipeline } from "./src/pipelines/rehearsal.ts";
 export { type ExpectedRun, MemoryLimit } from "./src/pipelines/memory_limit.ts";
 export { type MemoryPlan } from "./src/pipelines/memory_plan.ts";
 export { DEFAULT_MODEL } from "./src/pipelines/default_model.ts";

@@ -4,6 +4,7 @@
 import { ConfigError, UsageError } from "../errors.ts";
 import { joinPath, readJson } from "../io/byte_source.ts";
 import { isRecord } from "../io/strict_json.ts";
+import { DMD_SCHEDULER } from "../pipelines/distilled_defaults.ts";
 import { schedulerFromConfig } from "../schedulers/registry.ts";
 import type { Scheduler } from "../schedulers/scheduler.ts";
 
@@ -84,9 +85,12 @@ export const SCHEDULERS: readonly SchedulerChoice[] = [
   ),
   choice("DDIMScheduler", ["DDIMScheduler", "ddim"], "DDIM, without noise"),
   choice("DDPMScheduler", ["DDPMScheduler", "ddpm"], "DDPM, with fresh noise at each step; needs many"),
-  choice("DDPMScheduler", ["dmd"], "one step to what the model takes for the clean sample, for models made by DMD", {
-    ...{ variance_type: "fixed_small", clip_sample: false, thresholding: false },
-  }),
+  choice(
+    "DDPMScheduler",
+    ["dmd"],
+    "one step to what the model takes for the clean sample, for models made by DMD",
+    DMD_SCHEDULER,
+  ),
   choice("EulerDiscreteScheduler", ["EulerDiscreteScheduler", "euler"], "Euler's method"),
   choice("EulerDiscreteScheduler", ["euler-karras"], "the same with the noise levels of Karras et al.", KARRAS),
   choice(

@@ -1,16 +1,10 @@
 // PixArt-α distilled by distribution matching, DMD (arXiv 2311.18828): a picture in one step.
 
 import { DDPMScheduler } from "../schedulers/ddpm.ts";
-import type { Scheduler } from "../schedulers/scheduler.ts";
 import type { PipelineComponents, PipelineLoadOptions } from "./components.ts";
-import { DMD_DEFAULTS } from "./distilled_defaults.ts";
+import { DMD_DEFAULTS, DMD_SCHEDULER } from "./distilled_defaults.ts";
 import type { PipelineTraits } from "./picture_call.ts";
 import { ALPHA_TRAITS, PixArtAlphaPipeline } from "./pixart_alpha_pipeline.ts";
-
-/** A scheduler with this one's noise schedule whose only step gives the clean sample that the model predicts, as it is. */
-function oneStep({ config }: Scheduler): Scheduler {
-  return DDPMScheduler.fromConfig({ ...config, varianceType: "fixed_small", clipSample: false, thresholding: false });
-}
 
 /**
  * Text to image in one step, with a checkpoint that was distilled for it: the model is asked at time 400, without guidance, and what it
@@ -29,7 +23,8 @@ export class PixArtAlphaDMDPipeline extends PixArtAlphaPipeline {
 
   /** @param components Its parts; of the scheduler it takes the noise schedule. */
   constructor(components: PipelineComponents) {
-    super({ ...components, scheduler: oneStep(components.scheduler) });
+    const scheduler = DDPMScheduler.fromConfig({ ...components.scheduler.config, ...DMD_SCHEDULER });
+    super({ ...components, scheduler });
   }
 
   /**

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { findScheduler, makeScheduler, schedulerNames } from "../../src/cli/schedulers.ts";
 import { ConfigError, UsageError } from "../../src/errors.ts";
+import { DMD_SCHEDULER } from "../../src/pipelines/distilled_defaults.ts";
 import { SCHEDULERS } from "../../src/schedulers/registry.ts";
 import type { DPMSolverMultistepConfig } from "../../src/schedulers/dpm_solver_multistep.ts";
 import type { Scheduler } from "../../src/schedulers/scheduler.ts";
@@ -74,6 +75,12 @@ Deno.test("makeScheduler() gives each solver the variance that it knows", async 
   assert.equal(await varianceOf("ddpm", "fixed_large"), "fixed_large");
   assert.equal(await varianceOf("dpm", "fixed_small"), null);
   assert.equal(await varianceOf("sa", "learned_range"), "learned_range");
+});
+
+Deno.test("makeScheduler() leaves the clean sample of DMD as it is, whatever the checkpoint's scheduler would do", async () => {
+  const checkpoint = { ...PIXART, variance_type: "learned_range", clip_sample: true, thresholding: true };
+  const { config } = await schedulerOf("dmd", checkpoint);
+  assert.deepEqual({ ...config, ...DMD_SCHEDULER }, config);
 });
 
 Deno.test("makeScheduler() gives the original's samplers the checkpoint's noise schedule, or refuses it", async () => {

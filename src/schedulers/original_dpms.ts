@@ -13,7 +13,7 @@ import { evenFloats } from "./noise_schedule.ts";
 import { ContinuousSchedule, originalAlphas } from "./original_schedule.ts";
 import { PlanningScheduler } from "./planning_scheduler.ts";
 import { noisePrediction } from "./prediction.ts";
-import { type Mix, mixNoise, type StepPlan, type TimestepOptions } from "./scheduler.ts";
+import type { Mix, StepPlan, TimestepOptions } from "./scheduler.ts";
 import { nextMove, singlestepMove } from "./singlestep_group.ts";
 
 const lowering: Option<"always" | "few_steps" | "never"> = {
@@ -78,7 +78,10 @@ export class DPMS extends PlanningScheduler<DPMSConfig> {
     this.#schedule = new ContinuousSchedule(originalAlphas(noiseSchedule, diffusionSteps));
     const steps = this.#schedule.steps;
     const times = Array.from({ length: steps }, (_, step) => (steps - step) / steps);
-    this.setTrainingStops(times.map((time) => this.#schedule.modelTime(time)), times.map((time) => this.#sigma(time)));
+    this.setTrainingStops(
+      times.map((time) => this.#schedule.modelTime(time)),
+      times.map((time) => this.#schedule.ratio(time)),
+    );
   }
 
   setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
@@ -98,10 +101,10 @@ export class DPMS extends PlanningScheduler<DPMSConfig> {
     const calls = this.#groups.flatMap((group) => group.slice(0, -1));
     const end = this.#groups[this.#groups.length - 1].slice(-1);
     const asked = denoiseToZero ? [...calls, ...end] : calls;
-    const last = denoiseToZero ? 0 : this.#sigma(end[0]);
+    const last = denoiseToZero ? 0 : this.#schedule.ratio(end[0]);
     this.setStops(
       asked.map((time) => this.#schedule.modelTime(time)),
-      [...asked.map((time) => this.#sigma(time)), last],
+      [...asked.map((time) => this.#schedule.ratio(time)), last],
     );
   }
 
@@ -226,19 +229,7 @@ export class DPMS extends PlanningScheduler<DPMSConfig> {
     }
   }
 
-  #sigma(time: number): number {
-    const { alpha, sigma } = this.#schedule.level(time);
-    return sigma / alpha;
-  }
-
   addNoise(original: Float32Array, noise: Float32Array, timesteps: readonly number[]): Float32Array {
-    return mixNoise(
-      original,
-      noise,
-      timesteps.map((timestep) => {
-        const { alpha, sigma } = this.#schedule.level(this.#schedule.timeOf(timestep));
-        return [alpha, sigma];
-      }),
-    );
+    return this.#schedule.addNoise(original, noise, timesteps);
   }
 }

@@ -9,7 +9,7 @@ import { PlanningScheduler } from "./planning_scheduler.ts";
 import { conversion } from "./prediction.ts";
 import { correctAndPredict } from "./predictor_corrector.ts";
 import { saCorrection, type SAMove, saPrediction } from "./sa_solver_step.ts";
-import { mixNoise, type StepPlan, type TimestepOptions } from "./scheduler.ts";
+import type { StepPlan, TimestepOptions } from "./scheduler.ts";
 
 const OPTIONS = {
   noiseSchedule: choice(["linear", "squaredcos_cap_v2"], "linear"),
@@ -53,7 +53,10 @@ export class SASolverSampler extends PlanningScheduler<SASolverSamplerConfig> {
     this.#schedule = new ContinuousSchedule(alphas.map(Math.fround));
     const steps = this.#schedule.steps;
     const times = Array.from({ length: steps }, (_, step) => (steps - step) / steps);
-    this.setTrainingStops(times.map((time) => this.#schedule.modelTime(time)), times.map((time) => this.#sigma(time)));
+    this.setTrainingStops(
+      times.map((time) => this.#schedule.modelTime(time)),
+      times.map((time) => this.#schedule.ratio(time)),
+    );
   }
 
   setTimesteps(numInferenceSteps: number, options: TimestepOptions = {}): void {
@@ -66,7 +69,10 @@ export class SASolverSampler extends PlanningScheduler<SASolverSamplerConfig> {
     }
     this.#times = this.#stops(numInferenceSteps);
     const asked = this.#times.slice(0, -1);
-    this.setStops(asked.map((time) => this.#schedule.modelTime(time)), this.#times.map((time) => this.#sigma(time)));
+    this.setStops(
+      asked.map((time) => this.#schedule.modelTime(time)),
+      this.#times.map((time) => this.#schedule.ratio(time)),
+    );
   }
 
   #stops(count: number): number[] {
@@ -118,19 +124,7 @@ export class SASolverSampler extends PlanningScheduler<SASolverSamplerConfig> {
     });
   }
 
-  #sigma(time: number): number {
-    const { alpha, sigma } = this.#schedule.level(time);
-    return sigma / alpha;
-  }
-
   addNoise(original: Float32Array, noise: Float32Array, timesteps: readonly number[]): Float32Array {
-    return mixNoise(
-      original,
-      noise,
-      timesteps.map((timestep) => {
-        const { alpha, sigma } = this.#schedule.level(this.#schedule.timeOf(timestep));
-        return [alpha, sigma];
-      }),
-    );
+    return this.#schedule.addNoise(original, noise, timesteps);
   }
 }

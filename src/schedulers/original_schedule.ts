@@ -2,6 +2,7 @@
 // and a number of training steps. Out: noise levels.
 
 import type { NoiseLevel } from "./dpm_solver_step.ts";
+import { mixNoise } from "./scheduler.ts";
 
 /** The schedules that the original's configs name. */
 export type OriginalNoiseSchedule = "linear" | "squaredcos_cap_v2";
@@ -66,6 +67,18 @@ export class ContinuousSchedule {
   level(time: number): NoiseLevel {
     const log = round(between(time, this.#times, this.#logAlphas));
     return { alpha: Math.exp(log), sigma: Math.sqrt(round(1 - round(Math.exp(2 * log)))) };
+  }
+
+  /** The noise on an unscaled sample at a time from 0 to 1. */
+  ratio(time: number): number {
+    const { alpha, sigma } = this.level(time);
+    return sigma / alpha;
+  }
+
+  /** Adds noise to clean samples for the times that the model is given, one a sample. */
+  addNoise(original: Float32Array, noise: Float32Array, modelTimes: readonly number[]): Float32Array {
+    const levels = modelTimes.map((time) => this.level(this.timeOf(time)));
+    return mixNoise(original, noise, levels.map(({ alpha, sigma }) => [alpha, sigma]));
   }
 
   /** The time at which lambda = log(alpha / sigma) has this value. */

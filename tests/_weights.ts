@@ -46,12 +46,3 @@ export async function assertSameBytes(actual: WeightSource, expected: WeightSour
 /** Whether two arrays of bytes are the same. */
 export const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, i) => byte === b[i]);
-
-/** A folder that is removed with all that is in it when the block ends. */
-export function temporaryFolder(): Disposable & { path: string } {
-  const path = Deno.makeTempDirSync({ prefix: "pixart-" });
-  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
-}
-
-/** The names in a folder, sorted. */
-export const namesIn = (folder: string): string[] => [...Deno.readDirSync(folder)].map(({ name }) => name).sort();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { benchTiles, formatTables, formatTileReport, type TileReport, TILES_FOLDER } from "../../bench/tiles.ts";
 import { UsageError } from "../../src/errors.ts";
 import { SHIPPED_TILES, type TiledOp } from "../../src/ops/tile_tables.ts";
-import { temporaryFolder } from "../cli/_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { REPORT } from "./_report.ts";
 
 const { signal } = new AbortController();

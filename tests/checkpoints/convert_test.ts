@@ -15,7 +15,8 @@ import { writeFileWhole } from "../../src/io/output_file.ts";
 import { writeSafetensors } from "../../src/io/safetensors_writer.ts";
 import { asDiffusers, asOriginal } from "../../src/io/original_names.ts";
 import { writeModel } from "../../src/checkpoints/write_model.ts";
-import { assertSameBytes, counting, equal, golden, inMemory, namesIn, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, counting, equal, golden, inMemory } from "../_weights.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
 
 async function assertSameModel(a: string, b: string, dtype?: "F16" | "BF16"): Promise<void> {
   using one = await openModel(a);

@@ -4,7 +4,8 @@ import { asOriginal } from "../../src/io/original_names.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { writeControlNet } from "../pipelines/_controlnet.ts";
-import { golden, temporaryFolder } from "../_weights.ts";
+import { golden } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 Deno.test("describeModel() tells the network, its extents and its tensors", async () => {
   const [dit] = await describeModel(golden("dit-sigma"));

@@ -11,7 +11,8 @@ import { REAL_MODELS, realModel, realPipeline } from "../../src/checkpoints/real
 import { CounterNoise } from "../../src/random/counter_noise.ts";
 import { parseT5Config } from "../../src/text/t5_config.ts";
 import { parseAutoencoderConfig } from "../../src/vae/config.ts";
-import { assertSameBytes, equal, golden, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, equal, golden } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const shapes = (tensors: readonly RandomTensor[]) =>
   Object.fromEntries(tensors.map(({ name, shape }) => [name, shape.join()]).sort());

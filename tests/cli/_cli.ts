@@ -65,12 +65,3 @@ export async function pixartStopped(
 
 /** The lines of a text that are not empty. */
 export const linesOf = (text: string): string[] => text.split("\n").filter((line) => line !== "");
-
-/** A folder that is removed with all that is in it when the block ends. */
-export function temporaryFolder(): Disposable & { path: string } {
-  const path = Deno.makeTempDirSync({ prefix: "pixart-" });
-  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
-}
-
-/** What is in a folder, in order. */
-export const filesIn = (folder: string): string[] => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();

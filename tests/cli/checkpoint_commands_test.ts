@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { golden, namesIn } from "../_weights.ts";
-import { linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
+import { golden } from "../_weights.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart, pixartStopped } from "./_cli.ts";
 
 Deno.test("convert writes a .pth that inspect describes without a config of its own", async () => {
   using folder = temporaryFolder();

@@ -7,7 +7,8 @@ import { checkControlFlags } from "../../src/cli/controlnet_options.ts";
 import { UsageError } from "../../src/errors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { narrowHed, writeControlNet } from "../pipelines/_controlnet.ts";
-import { filesIn, pixart, ROOT, temporaryFolder } from "./_cli.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
+import { pixart, ROOT } from "./_cli.ts";
 
 const SOURCE = join(ROOT, "tests/golden/pictures/source.png");
 
@@ -61,7 +62,7 @@ Deno.test("generate() lets a ControlNet steer and words weigh, and makes the pic
   await Deno.writeTextFile(at("prompts.txt"), batch);
   const common = ["--seed", "3", "--steps", "2", "--hw", "64:64", "--name", "line-{line}"];
   await made("--batch", at("prompts.txt"), ...common, ...net, "--out", `${folder.path}/`);
-  const [first, second] = filesIn(folder.path).filter((name) => name.startsWith("line-"));
+  const [first, second] = namesIn(folder.path).filter((name) => name.startsWith("line-"));
   assert.deepEqual(await pixelsOf(second), await pixelsOf("plain.png"));
   assert.notDeepEqual(await pixelsOf(first), await pixelsOf(second));
 });

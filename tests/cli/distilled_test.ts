@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { asDistilled } from "../../src/cli/distilled.ts";
 import type { PictureFlags } from "../../src/cli/picture_options.ts";
 import { decodePng } from "../../src/io/image.ts";
-import { pixart, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { pixart } from "./_cli.ts";
 
 const COMMON = { steps: 20, guidance: 4.5, numImages: 1, cleanCaption: true, binning: true };
 const NONE: ReadonlySet<string> = new Set();

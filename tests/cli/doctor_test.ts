@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
 import { examineBackend, isHealthy } from "../../src/cli/doctor_backend.ts";
-import { filesIn, linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart, pixartStopped } from "./_cli.ts";
 
 Deno.test("doctor() reports the machine, the adapter, the kernels and a self-test that passes", async () => {
   const { code, stdout, stderr } = await pixart(["doctor", "--json"]);
@@ -102,5 +103,5 @@ Deno.test("doctor() stops tuning when it is interrupted, and keeps nothing", asy
   const { code, stderr } = await pixartStopped(["doctor", "--tune"], "tuning", "SIGINT", { env });
   assert.equal(code, 130, stderr);
   assert.match(stderr, /SIGINT stopped it/);
-  assert.ok(!filesIn(caches.path).includes("pixart"));
+  assert.ok(!namesIn(caches.path).includes("pixart"));
 });

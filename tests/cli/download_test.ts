@@ -5,7 +5,8 @@ import { basename } from "node:path";
 import { UsageError } from "../../src/errors.ts";
 import { isModelId, isSafePath } from "../../src/io/hub_names.ts";
 import { downloadPreset, findModel, findPreset, PRESETS } from "../../src/pipelines/presets.ts";
-import { FakeHub, type FakeModel, fakePipeline, NEEDED, temporaryFolder, textBytes } from "../io/_hub_server.ts";
+import { FakeHub, type FakeModel, fakePipeline, NEEDED, textBytes } from "../io/_hub_server.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { type CliResult, linesOf, ROOT } from "./_cli.ts";
 
 const COMMIT = "c".repeat(40);

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { floats, FolderCopy, golden } from "../verify/_folders.ts";
 import { spoiledModel } from "../pipelines/_spoiled_model.ts";
-import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart } from "./_cli.ts";
 
 const ARGS = ["a red apple", "--seed", "5", "--steps", "1", "--json"];
 

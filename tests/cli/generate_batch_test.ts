@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodePng } from "../../src/io/image.ts";
-import { filesIn, pixart, ROOT, temporaryFolder } from "./_cli.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
+import { pixart, ROOT } from "./_cli.ts";
 
 const bytesOf = (...path: string[]) => Deno.readFileSync(join(...path));
 
@@ -20,7 +21,7 @@ Deno.test("generate() makes the pictures of a batch file, leaves out what is the
   assert.equal(first.code, 1, first.stderr);
   const report = JSON.parse(first.stdout);
   const names = ["2-a-red-apple.png", "4-a-fish.png"];
-  assert.deepEqual(filesIn(out), names);
+  assert.deepEqual(namesIn(out), names);
   assert.deepEqual(report.pictures.map(({ line, images }: { line: number; images: string[] }) => [line, images]), [
     [2, [join(out, names[0])]],
     [4, [join(out, names[1])]],
@@ -43,7 +44,7 @@ Deno.test("generate() makes the pictures of a batch file, leaves out what is the
   const second = await pixart(words);
   assert.equal(second.code, 0, second.stderr);
   assert.deepEqual(JSON.parse(second.stdout).skipped, [join(out, names[0])]);
-  assert.deepEqual(filesIn(out), [names[0], "3-a-panda.png", names[1]]);
+  assert.deepEqual(namesIn(out), [names[0], "3-a-panda.png", names[1]]);
   assert.deepEqual(bytesOf(out, names[0]), apple);
   assert.deepEqual(decodePng(bytesOf(out, names[1])).pixels, fish.pixels);
 });
@@ -56,7 +57,7 @@ Deno.test("generate() refuses a batch whose pictures would have one name, before
   const { code, stderr } = await pixart(words);
   assert.equal(code, 2);
   assert.match(stderr, /names must differ: lines 1 and 3 are both .*a cat\.png/);
-  assert.deepEqual(filesIn(folder.path), ["prompts.txt"]);
+  assert.deepEqual(namesIn(folder.path), ["prompts.txt"]);
 });
 
 Deno.test("generate() makes a picture again from what it says of itself, or another by what is said anew", async () => {
@@ -91,7 +92,7 @@ Deno.test("generate() makes a picture again from what it says of itself, or anot
     at("panda.png"),
   ]);
   assert.equal(other.code, 0, other.stderr);
-  assert.deepEqual(filesIn(folder.path), ["again.png", "fish-1.png", "fish-2.png", "panda.png"]);
+  assert.deepEqual(namesIn(folder.path), ["again.png", "fish-1.png", "fish-2.png", "panda.png"]);
   const { metadata } = decodePng(bytesOf(at("panda.png")));
   const { seed, prompt, scheduler, dtype, width, height, batch_size } = metadata;
   assert.deepEqual(
@@ -117,7 +118,7 @@ Deno.test("generate() says what a picture lacks that it should make again", asyn
   const both = await pixart(["generate", "a cat", "--batch", "x.txt"]);
   assert.equal(both.code, 2);
   assert.match(both.stderr, /one thing must say what is painted: a prompt and --batch do/);
-  assert.deepEqual(filesIn(folder.path), []);
+  assert.deepEqual(namesIn(folder.path), []);
 });
 
 Deno.test("generate() starts from a picture, shows itself on the way, and is made again from that picture only", async () => {
@@ -149,7 +150,7 @@ Deno.test("generate() starts from a picture, shows itself on the way, and is mad
     at("p.png"),
   ]);
   assert.equal(made.code, 0, made.stderr);
-  assert.deepEqual(filesIn(folder.path), ["a.png", "p.png"]);
+  assert.deepEqual(namesIn(folder.path), ["a.png", "p.png"]);
   assert.deepEqual([decodePng(bytesOf(at("p.png"))).width, decodePng(bytesOf(at("a.png"))).width], [16, 64]);
   const refused = await pixart(["generate", "--like", at("a.png"), "--out", at("b.png")]);
   assert.equal(refused.code, 2);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { decodePng } from "../../src/io/image.ts";
-import { filesIn, linesOf, pixart, pixartStopped, temporaryFolder } from "./_cli.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart, pixartStopped } from "./_cli.ts";
 
 const PROMPT = "a red apple on a blue background";
 const SLUG = "a-red-apple-on-a-blue-background";
@@ -12,7 +13,7 @@ Deno.test("generate() makes a picture that says how it was made", async () => {
     cwd: folder.path,
   });
   assert.equal(code, 0, stderr);
-  assert.deepEqual(filesIn(folder.path), [`${SLUG}-5.png`]);
+  assert.deepEqual(namesIn(folder.path), [`${SLUG}-5.png`]);
   assert.equal(stdout, `${SLUG}-5.png  64x64  seed 5\n`);
   assert.match(stderr, /seed 5/);
   const { width, height, metadata } = decodePng(Deno.readFileSync(join(folder.path, `${SLUG}-5.png`)));
@@ -57,7 +58,7 @@ Deno.test("generate() reports the run as JSON", async () => {
   assert.equal(report.scheduler, "DPMSolverMultistepScheduler");
   assert.deepEqual([report.width, report.height], [64, 64]);
   assert.deepEqual(report.images, ["apple-1.png", "apple-2.png"].map((name) => join(folder.path, name)));
-  assert.deepEqual(filesIn(folder.path), ["apple-1.png", "apple-2.png"]);
+  assert.deepEqual(namesIn(folder.path), ["apple-1.png", "apple-2.png"]);
   const { load, generate, save, total } = report.seconds;
   assert.ok(load > 0 && generate > 0 && save >= 0 && total >= load + generate + save - 0.01);
   assert.ok(report.memory.peakBytes >= report.memory.bytesAfter && report.memory.bytesAfter > 0);
@@ -80,7 +81,7 @@ Deno.test("generate() refuses a taken name before it loads anything, unless it m
   const { code, stderr } = await pixart([...args, "--overwrite"]);
   assert.equal(code, 0, stderr);
   assert.equal(decodePng(Deno.readFileSync(out)).metadata.seed, "1");
-  assert.deepEqual(filesIn(folder.path), ["apple.png"]);
+  assert.deepEqual(namesIn(folder.path), ["apple.png"]);
 });
 
 Deno.test("generate() exits 2 for a size that the model cannot paint, and writes nothing", async () => {
@@ -88,7 +89,7 @@ Deno.test("generate() exits 2 for a size that the model cannot paint, and writes
   const { code, stderr } = await pixart(["generate", PROMPT, "--width", "63", "--out", folder.path]);
   assert.equal(code, 2);
   assert.match(stderr, /63x64/);
-  assert.deepEqual(filesIn(folder.path), []);
+  assert.deepEqual(namesIn(folder.path), []);
 });
 
 Deno.test("generate() stops on Ctrl-C with one line, exit status 130 and no file", async () => {
@@ -100,5 +101,5 @@ Deno.test("generate() stops on Ctrl-C with one line, exit status 130 and no file
   const lines = linesOf(stderr).filter((line) => !/seed 9|\d%/.test(line));
   assert.equal(lines.length, 1, stderr);
   assert.match(lines[0], /^pixart: Cannot finish generate as SIGINT stopped it/);
-  assert.deepEqual(filesIn(folder.path), []);
+  assert.deepEqual(namesIn(folder.path), []);
 });

@@ -5,7 +5,8 @@ import { UsageError } from "../../src/errors.ts";
 import { decodePng } from "../../src/io/image.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { numbers } from "../_reference.ts";
-import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart } from "./_cli.ts";
 
 const PROMPT = "a red apple on a blue background";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { pixart, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { pixart } from "./_cli.ts";
 
 const PROMPT = "a red apple on a blue background";
 const FEW = ["--steps", "1", "--seed", "0", "--json"];

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { type NamingOptions, settlePictureFiles } from "../../src/cli/picture_files.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Image } from "../../src/io/image.ts";
-import { temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const image = new Image({ width: 1, height: 1, pixels: Uint8Array.of(1, 2, 3) });
 

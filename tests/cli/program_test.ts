@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import packageJson from "../../deno.json" with { type: "json" };
-import { linesOf, pixart, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart } from "./_cli.ts";
 
 const COMMANDS = ["generate", "verify", "doctor", "test"];
 

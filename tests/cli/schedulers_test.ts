@@ -5,7 +5,7 @@ import { DMD_SCHEDULER } from "../../src/pipelines/distilled_defaults.ts";
 import { SCHEDULERS } from "../../src/schedulers/registry.ts";
 import type { DPMSolverMultistepConfig } from "../../src/schedulers/dpm_solver_multistep.ts";
 import type { Scheduler } from "../../src/schedulers/scheduler.ts";
-import { temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 // What PixArt's checkpoints hold.
 const PIXART = {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { linesOf, pixart, ROOT, temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { linesOf, pixart, ROOT } from "./_cli.ts";
 
 const GOLDEN = join(ROOT, "tests/golden");
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { driverOf, findVulkan } from "../../src/cli/vulkan_drivers.ts";
-import { temporaryFolder } from "./_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 /** Runs `work` with some environment variables set, and the others of Vulkan's unset. */
 function withEnvironment(variables: Record<string, string>, work: () => void): void {

@@ -16,7 +16,8 @@ import { readFloats, type WeightSource } from "../../src/io/weights.ts";
 import { withZeros } from "../../src/io/zero_weights.ts";
 import { device, run } from "../_device.ts";
 import { assertClose, numbers, relativeL2 } from "../_reference.ts";
-import { assertSameBytes, counting, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, counting, golden, inMemory, renamed } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { readAllFloats } from "./_naive_transformer.ts";
 import { base, baseWeights, expected, latentsOf, predict, SIZE } from "./_small_network.ts";
 

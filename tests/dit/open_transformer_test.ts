@@ -16,7 +16,8 @@ import { originalConfigJson, transformerConfigJson } from "../../src/dit/config_
 import { guessTransformerConfig, type TransformerHints } from "../../src/dit/guess_config.ts";
 import { openTransformer, type OpenTransformerOptions } from "../../src/dit/open_transformer.ts";
 import { positionEmbedding } from "../../src/dit/position_embedding.ts";
-import { assertSameBytes, counting, golden, inMemory, renamed, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, counting, golden, inMemory, renamed } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const WEIGHTS = "diffusion_pytorch_model.safetensors";
 const open = () => openSafetensors(golden(`dit-sigma/${WEIGHTS}`));

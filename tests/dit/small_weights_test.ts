@@ -16,7 +16,8 @@ import { Reference } from "../../src/verify/reference.ts";
 import { readInputs, runTransformer } from "../../src/verify/verify_transformer.ts";
 import { device } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
-import { golden, temporaryFolder } from "../_weights.ts";
+import { golden } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { plainDevice } from "../ops/_portable.ts";
 import { assertVerifies } from "../verify/_folders.ts";
 

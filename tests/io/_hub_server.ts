@@ -265,9 +265,3 @@ export const NEEDED: readonly string[] = [
   "vae/config.json",
   "vae/diffusion_pytorch_model.safetensors",
 ];
-
-/** A folder that is removed with all that is in it when the block ends. */
-export function temporaryFolder(): Disposable & { path: string } {
-  const path = Deno.makeTempDirSync({ prefix: "pixart-hub-" });
-  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
-}

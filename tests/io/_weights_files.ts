@@ -1,6 +1,7 @@
 // What the tests of weight files share. In: nothing, or parts of a file. Out: pickles and archives put together by hand, be they
 // lies, and the comparison of two sources.
 import assert from "node:assert/strict";
+import { bytesOf, type ByteSource } from "../../src/io/byte_source.ts";
 import { readFloats, type WeightSource } from "../../src/io/weights.ts";
 import { writeZip } from "../../src/io/zip_writer.ts";
 
@@ -8,6 +9,17 @@ import { writeZip } from "../../src/io/zip_writer.ts";
 export const golden = (path: string) => new URL(`../golden/${path}`, import.meta.url);
 
 export const ascii = (text: string) => Uint8Array.from(text, (sign) => sign.charCodeAt(0));
+
+/** Bytes to be read, and how long each range was that was read of them. */
+export function countedBytes(file: Uint8Array<ArrayBuffer>): { source: ByteSource; lengths: number[] } {
+  const lengths: number[] = [];
+  const inner = bytesOf("counted", file);
+  const read: ByteSource["read"] = (offset, length) => {
+    lengths.push(length);
+    return inner.read(offset, length);
+  };
+  return { source: { ...inner, read }, lengths };
+}
 
 /** Bytes one behind the other: text stands for its latin-1 bytes. */
 export function concat(...parts: (string | number[] | Uint8Array)[]): Uint8Array<ArrayBuffer> {

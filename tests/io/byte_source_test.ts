@@ -2,17 +2,9 @@
 import assert from "node:assert/strict";
 import { ConfigError, WeightsError } from "../../src/errors.ts";
 import { bytesOf, exists, folderOf, joinPath, openBytes, readBytes, readJson } from "../../src/io/byte_source.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function withServer(handler: (request: Request) => Response, use: (url: string) => Promise<void>): Promise<void> {
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, handler);
@@ -34,53 +26,56 @@ function ranged(request: Request, body: Uint8Array<ArrayBuffer>, tag = '"1"', cu
   return new Response(body.slice(start, Math.min(last + 1, start + cut)), { status: 206, headers });
 }
 
-Deno.test("openBytes() reads ranges of a file, from a path and from a file: URL", () =>
-  withFolder(async (folder) => {
-    const path = joinPath(folder, "some file.bin");
-    await Deno.writeFile(path, bytes);
-    for (const address of [path, new URL(`file://${path}`), joinPath(new URL(`file://${folder}`), "some file.bin")]) {
-      using source = await openBytes(address);
-      assert.equal(source.size, 1000);
-      assert.deepEqual(await source.read(990, 10), bytes.slice(990));
-      assert.equal((await source.read(1000, 0)).length, 0);
-      const memory = new Uint8Array(64);
-      const read = await source.read(3, 60, memory);
-      assert.deepEqual(read, bytes.slice(3, 63));
-      assert.equal(read.buffer, memory.buffer);
-    }
-  }));
+Deno.test("openBytes() reads ranges of a file, from a path and from a file: URL", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const path = joinPath(folder, "some file.bin");
+  await Deno.writeFile(path, bytes);
+  for (const address of [path, new URL(`file://${path}`), joinPath(new URL(`file://${folder}`), "some file.bin")]) {
+    using source = await openBytes(address);
+    assert.equal(source.size, 1000);
+    assert.deepEqual(await source.read(990, 10), bytes.slice(990));
+    assert.equal((await source.read(1000, 0)).length, 0);
+    const memory = new Uint8Array(64);
+    const read = await source.read(3, 60, memory);
+    assert.deepEqual(read, bytes.slice(3, 63));
+    assert.equal(read.buffer, memory.buffer);
+  }
+});
 
-Deno.test("openBytes() keeps reads apart that run at the same time", () =>
-  withFolder(async (folder) => {
-    const path = joinPath(folder, "large.bin");
-    const large = Uint8Array.from({ length: 40 * 2 ** 20 }, (_, i) => (i >> 16) & 255);
-    await Deno.writeFile(path, large);
-    using source = await openBytes(path);
-    const starts = [0, 7, 2 ** 20, 3 * 2 ** 20];
-    const parts = await Promise.all(starts.map((start) => source.read(start, 36 * 2 ** 20)));
-    parts.forEach((part, i) =>
-      assert.ok(part.every((byte, at) => at % 4099 > 0 || byte === large[starts[i] + at]), `part ${i}`)
-    );
-  }));
+Deno.test("openBytes() keeps reads apart that run at the same time", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const path = joinPath(folder, "large.bin");
+  const large = Uint8Array.from({ length: 40 * 2 ** 20 }, (_, i) => (i >> 16) & 255);
+  await Deno.writeFile(path, large);
+  using source = await openBytes(path);
+  const starts = [0, 7, 2 ** 20, 3 * 2 ** 20];
+  const parts = await Promise.all(starts.map((start) => source.read(start, 36 * 2 ** 20)));
+  parts.forEach((part, i) =>
+    assert.ok(part.every((byte, at) => at % 4099 > 0 || byte === large[starts[i] + at]), `part ${i}`)
+  );
+});
 
-Deno.test("openBytes() refuses what is not there, folders, and ranges outside", () =>
-  withFolder(async (folder) => {
-    const path = joinPath(folder, "a.bin");
-    await Deno.writeFile(path, bytes);
-    await assert.rejects(openBytes(joinPath(folder, "b.bin")), /b\.bin.*nothing is there/);
-    await assert.rejects(openBytes(joinPath(path, "c.bin")), /c\.bin.*nothing is there/);
-    await assert.rejects(openBytes(folder), WeightsError);
-    const source = await openBytes(path);
-    for (const [offset, length] of [[-1, 2], [0, 1001], [999, 2], [0, -1], [0.5, 1], [NaN, 1], [0, Infinity]]) {
-      await assert.rejects(source.read(offset, length), /it has 1000 bytes/);
-      await assert.rejects(bytesOf("memory", bytes).read(offset, length), /it has 1000 bytes/);
-    }
-    await Deno.truncate(path, 10);
-    await assert.rejects(source.read(0, 20), /ended early: 10 were there/);
-    source.close();
-    source.close();
-    await assert.rejects(source.read(0, 1), /closed/);
-  }));
+Deno.test("openBytes() refuses what is not there, folders, and ranges outside", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const path = joinPath(folder, "a.bin");
+  await Deno.writeFile(path, bytes);
+  await assert.rejects(openBytes(joinPath(folder, "b.bin")), /b\.bin.*nothing is there/);
+  await assert.rejects(openBytes(joinPath(path, "c.bin")), /c\.bin.*nothing is there/);
+  await assert.rejects(openBytes(folder), WeightsError);
+  const source = await openBytes(path);
+  for (const [offset, length] of [[-1, 2], [0, 1001], [999, 2], [0, -1], [0.5, 1], [NaN, 1], [0, Infinity]]) {
+    await assert.rejects(source.read(offset, length), /it has 1000 bytes/);
+    await assert.rejects(bytesOf("memory", bytes).read(offset, length), /it has 1000 bytes/);
+  }
+  await Deno.truncate(path, 10);
+  await assert.rejects(source.read(0, 20), /ended early: 10 were there/);
+  source.close();
+  source.close();
+  await assert.rejects(source.read(0, 1), /closed/);
+});
 
 Deno.test("openBytes() asks a server for ranges only", async () => {
   const asked: string[] = [];
@@ -164,28 +159,30 @@ Deno.test("openBytes() ends when its signal aborts, and sends the headers it was
   });
 });
 
-Deno.test("readJson() names the file that is missing or broken", () =>
-  withFolder(async (folder) => {
-    const path = joinPath(folder, "config.json");
-    await assert.rejects(readJson(path), (error) => error instanceof ConfigError && error.message.includes(path));
-    await Deno.writeTextFile(path, '\ufeff{ "a": [1] }');
-    assert.deepEqual(await readJson(path), { a: [1] });
-    await Deno.writeTextFile(path, "{ a: 1 }");
-    await assert.rejects(readJson(path), (error) => error instanceof ConfigError && error.message.includes(path));
-    await Deno.writeFile(path, Uint8Array.of(0xff));
-    await assert.rejects(readJson(path), /config\.json.*not UTF-8/);
-    assert.deepEqual(await readJson("data:application/json,[1]"), [1]);
-  }));
+Deno.test("readJson() names the file that is missing or broken", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const path = joinPath(folder, "config.json");
+  await assert.rejects(readJson(path), (error) => error instanceof ConfigError && error.message.includes(path));
+  await Deno.writeTextFile(path, '\ufeff{ "a": [1] }');
+  assert.deepEqual(await readJson(path), { a: [1] });
+  await Deno.writeTextFile(path, "{ a: 1 }");
+  await assert.rejects(readJson(path), (error) => error instanceof ConfigError && error.message.includes(path));
+  await Deno.writeFile(path, Uint8Array.of(0xff));
+  await assert.rejects(readJson(path), /config\.json.*not UTF-8/);
+  assert.deepEqual(await readJson("data:application/json,[1]"), [1]);
+});
 
-Deno.test("exists() finds files, folders and URLs", () =>
-  withFolder(async (folder) => {
-    await Deno.writeFile(joinPath(folder, "a"), bytes);
-    assert.equal(await exists(folder), true);
-    assert.equal(await exists(joinPath(folder, "a")), true);
-    assert.equal(await exists(new URL(`file://${folder}/b`)), false);
-    assert.equal(await exists(joinPath(folder, "a", "b")), false);
-    await withServer((request) => ranged(request, bytes), async (url) => assert.equal(await exists(url), true));
-  }));
+Deno.test("exists() finds files, folders and URLs", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  await Deno.writeFile(joinPath(folder, "a"), bytes);
+  assert.equal(await exists(folder), true);
+  assert.equal(await exists(joinPath(folder, "a")), true);
+  assert.equal(await exists(new URL(`file://${folder}/b`)), false);
+  assert.equal(await exists(joinPath(folder, "a", "b")), false);
+  await withServer((request) => ranged(request, bytes), async (url) => assert.equal(await exists(url), true));
+});
 
 Deno.test("joinPath() and folderOf() know paths and URLs", () => {
   assert.equal(joinPath("models", "vae/config.json"), "models/vae/config.json");

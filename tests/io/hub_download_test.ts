@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { UsageError } from "../../src/errors.ts";
 import { downloadModel, type DownloadProgress } from "../../src/io/hub.ts";
 import { assertSame, COMMIT, FAST, ID, load, startHub } from "./_hub_cache.ts";
-import { fakePipeline, NEEDED, temporaryFolder } from "./_hub_server.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { fakePipeline, NEEDED } from "./_hub_server.ts";
 
 Deno.test("downloadModel() fetches what is needed, large files from where the hub sends on to", async () => {
   await using hub = startHub();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { DownloadError } from "../../src/errors.ts";
 import { downloadModel, type DownloadProgress, type ResolveOptions } from "../../src/io/hub.ts";
 import { assertHidden, assertSame, failStore, FAST, ID, load, partOf, startHub, WEIGHTS } from "./_hub_cache.ts";
-import { temporaryFolder } from "./_hub_server.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 Deno.test("downloadModel() goes on by range where a connection broke", async () => {
   await using hub = startHub();

@@ -6,7 +6,8 @@ import { DownloadError, UsageError } from "../../src/errors.ts";
 import { downloadModel, resolveModel, type ResolveOptions } from "../../src/io/hub.ts";
 import { diskError } from "../../src/io/hub_disk.ts";
 import { hubEndpoint } from "../../src/io/hub_settings.ts";
-import { etagOf, FakeHub, fakePipeline, NEEDED, temporaryFolder } from "./_hub_server.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
+import { etagOf, FakeHub, fakePipeline, NEEDED } from "./_hub_server.ts";
 
 const ID = "org/name";
 const COMMIT = "c".repeat(40);

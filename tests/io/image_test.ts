@@ -5,20 +5,12 @@ import { zlibSync } from "npm:fflate@0.8.3";
 import { UsageError } from "../../src/errors.ts";
 import { decodePng, Image } from "../../src/io/image.ts";
 import { readPngText } from "../../src/io/png.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 /** A picture whose rows and columns all differ. */
 function picture(width: number, height: number, metadata: Record<string, string> = {}): Image {
   const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + Math.floor(i / 13) * 31) & 255);
   return new Image({ width, height, pixels, metadata });
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 Deno.test("Image.encode() writes a PNG that fast-png reads, at ragged sizes", async () => {
@@ -113,35 +105,38 @@ Deno.test("decodePng() refuses what is damaged, cut, or too large, with a UsageE
   for (const lie of lies) assert.throws(() => decodePng(lie), UsageError);
 });
 
-Deno.test("Image.save() writes the file whole and leaves nothing else", () =>
-  withFolder(async (folder) => {
-    const image = picture(5, 4, { prompt: "x" });
-    await image.save(`${folder}/a.png`);
-    await image.save(new URL(`file://${folder}/b.png`));
-    assert.deepEqual(await Deno.readFile(`${folder}/a.png`), await image.encode());
-    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["a.png", "b.png"]);
-  }));
+Deno.test("Image.save() writes the file whole and leaves nothing else", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const image = picture(5, 4, { prompt: "x" });
+  await image.save(`${folder}/a.png`);
+  await image.save(new URL(`file://${folder}/b.png`));
+  assert.deepEqual(await Deno.readFile(`${folder}/a.png`), await image.encode());
+  assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["a.png", "b.png"]);
+});
 
-Deno.test("Image.save() overwrites only when told so", () =>
-  withFolder(async (folder) => {
-    const path = `${folder}/a.png`;
-    await Deno.writeTextFile(path, "mine");
-    await assert.rejects(picture(1, 1).save(path), (error) => {
-      assert.ok(error instanceof UsageError);
-      assert.match(error.message, /a\.png as nothing is overwritten/);
-      return true;
-    });
-    assert.equal(await Deno.readTextFile(path), "mine");
-    await picture(1, 1).save(path, { overwrite: true });
-    assert.equal(decodePng(await Deno.readFile(path)).width, 1);
-    await assert.rejects(picture(1, 1).save(`${folder}/none/a.png`), /folder does not exist/);
-    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.png"]);
-  }));
+Deno.test("Image.save() overwrites only when told so", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const path = `${folder}/a.png`;
+  await Deno.writeTextFile(path, "mine");
+  await assert.rejects(picture(1, 1).save(path), (error) => {
+    assert.ok(error instanceof UsageError);
+    assert.match(error.message, /a\.png as nothing is overwritten/);
+    return true;
+  });
+  assert.equal(await Deno.readTextFile(path), "mine");
+  await picture(1, 1).save(path, { overwrite: true });
+  assert.equal(decodePng(await Deno.readFile(path)).width, 1);
+  await assert.rejects(picture(1, 1).save(`${folder}/none/a.png`), /folder does not exist/);
+  assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.png"]);
+});
 
-Deno.test("Image.save() lets one of two that save at the same time win, and tells the other", () =>
-  withFolder(async (folder) => {
-    const saves = Array.from({ length: 4 }, () => picture(9, 9).save(`${folder}/a.png`));
-    const results = await Promise.allSettled(saves);
-    assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
-    assert.equal([...Deno.readDirSync(folder)].length, 1);
-  }));
+Deno.test("Image.save() lets one of two that save at the same time win, and tells the other", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const saves = Array.from({ length: 4 }, () => picture(9, 9).save(`${folder}/a.png`));
+  const results = await Promise.allSettled(saves);
+  assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
+  assert.equal([...Deno.readDirSync(folder)].length, 1);
+});

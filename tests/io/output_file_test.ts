@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { UsageError } from "../../src/errors.ts";
 import { joinPath } from "../../src/io/byte_source.ts";
 import { writeFileWhole, writeFolderWhole } from "../../src/io/output_file.ts";
-import { namesIn, temporaryFolder } from "../_weights.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

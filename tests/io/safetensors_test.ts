@@ -1,9 +1,10 @@
 // Files that are right, and files that lie.
 import assert from "node:assert/strict";
 import { WeightsError } from "../../src/errors.ts";
-import { bytesOf, type ByteSource } from "../../src/io/byte_source.ts";
+import { bytesOf } from "../../src/io/byte_source.ts";
 import { encodeSafetensors, openSafetensors } from "../../src/io/safetensors.ts";
 import { readFloats, readInts } from "../../src/io/weights.ts";
+import { countedBytes } from "./_weights_files.ts";
 
 /** A file with any header, be it a lie: text or JSON, then data. */
 function fileOf(header: unknown, dataBytes: number, headerLength?: number | bigint): Uint8Array<ArrayBuffer> {
@@ -123,16 +124,8 @@ Deno.test("openSafetensors() takes empty tensors, scalars, spaces behind the hea
 
 Deno.test("openSafetensors() reads by range and never the whole file", async () => {
   const file = encodeSafetensors({ w: { dtype: "F32", shape: [1000], data: new Float32Array(1000).map((_, i) => i) } });
-  const lengths: number[] = [];
-  const inner = bytesOf("counted", file);
-  const counted: ByteSource = {
-    ...inner,
-    read(offset, length) {
-      lengths.push(length);
-      return inner.read(offset, length);
-    },
-  };
-  using weights = await openSafetensors(counted);
+  const { source, lengths } = countedBytes(file);
+  using weights = await openSafetensors(source);
   const part = await weights.read("w", 40, 48);
   assert.deepEqual([...new Float32Array(part.slice().buffer)], [10, 11]);
   assert.deepEqual(lengths.filter((length) => length > 100), []);

@@ -1,12 +1,12 @@
 // Files of torch.save: those that torch wrote, and those that attack.
 import assert from "node:assert/strict";
 import { WeightsError } from "../../src/errors.ts";
-import { bytesOf, type ByteSource, openBytes, readBytes } from "../../src/io/byte_source.ts";
+import { bytesOf, openBytes, readBytes } from "../../src/io/byte_source.ts";
 import { openSafetensors } from "../../src/io/safetensors.ts";
 import { openTorchFile } from "../../src/io/torch_file.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { writeZip } from "../../src/io/zip_writer.ts";
-import { ascii, assertSame, concat, golden, oneTensor, pickle, torchZip } from "./_weights_files.ts";
+import { ascii, assertSame, concat, countedBytes, golden, oneTensor, pickle, torchZip } from "./_weights_files.ts";
 
 const open = (file: Uint8Array<ArrayBuffer>, options = {}) => openTorchFile(bytesOf("lie.pth", file), options);
 
@@ -74,16 +74,8 @@ Deno.test("openTorchFile() names the items of lists and a tensor alone", async (
 
 Deno.test("openTorchFile() reads only the bytes that a range asks for", async () => {
   const file = oneTensor(new Float32Array(100_000).map((_, i) => i));
-  const lengths: number[] = [];
-  const inner = bytesOf("counted", file);
-  const counted: ByteSource = {
-    ...inner,
-    read(offset, length) {
-      lengths.push(length);
-      return inner.read(offset, length);
-    },
-  };
-  using weights = await openTorchFile(counted);
+  const { source, lengths } = countedBytes(file);
+  using weights = await openTorchFile(source);
   lengths.length = 0;
   const part = await weights.read("w", 400, 408);
   assert.deepEqual([...new Float32Array(part.slice().buffer)], [100, 101]);

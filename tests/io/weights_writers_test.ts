@@ -16,7 +16,8 @@ import type { WeightSource } from "../../src/io/weights.ts";
 import { ZipReader } from "../../src/io/zip_reader.ts";
 import { openBytes } from "../../src/io/byte_source.ts";
 import { crc32 } from "../../src/io/crc32.ts";
-import { assertSameBytes, counting, equal, golden, inMemory, namesIn, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, counting, equal, golden, inMemory } from "../_weights.ts";
+import { namesIn, temporaryFolder } from "../_temporary_folder.ts";
 
 type Write = (file: OutputFile, source: WeightSource) => Promise<void>;
 

@@ -8,7 +8,7 @@ import { parseTransformerConfig } from "../../src/dit/config.ts";
 import { transformerConfigJson } from "../../src/dit/config_json.ts";
 import { PixArtTransformer2DModel } from "../../src/dit/transformer.ts";
 import { device } from "../_device.ts";
-import { temporaryFolder } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 /** The piece of a checkpoint that is on its way to the GPU, and small tensors beside it. */
 const MOST_HELD = (32 + 8) << 20;

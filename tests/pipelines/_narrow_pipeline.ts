@@ -9,7 +9,7 @@ import { transformerConfigJson } from "../../src/dit/config_json.ts";
 import { DEFAULT_MODEL } from "../../src/pipelines/default_model.ts";
 import { parseT5Config } from "../../src/text/t5_config.ts";
 import { parseAutoencoderConfig } from "../../src/vae/config.ts";
-import { temporaryFolder } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 /** How wide and deep the networks are. */
 export interface NarrowExtents {

@@ -3,7 +3,8 @@
 import { joinPath } from "../../src/io/byte_source.ts";
 import { encodeSafetensors, openSafetensors, type TensorData } from "../../src/io/safetensors.ts";
 import { readFloats } from "../../src/io/weights.ts";
-import { golden, temporaryFolder } from "../_weights.ts";
+import { golden } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const MODEL = golden("../../weights/emoji-64");
 const FILES = {

@@ -19,7 +19,8 @@ import { PixArtSigmaPipeline } from "../../src/pipelines/pixart_sigma_pipeline.t
 import type { TextToImagePipeline } from "../../src/pipelines/text_to_image.ts";
 import { device } from "../_device.ts";
 import { relativeL2 } from "../_reference.ts";
-import { golden, temporaryFolder } from "../_weights.ts";
+import { golden } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { COPIES, writeControlNet } from "./_controlnet.ts";
 import { pattern } from "./_patterns.ts";
 

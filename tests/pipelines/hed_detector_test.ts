@@ -8,7 +8,8 @@ import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { HEDdetector } from "../../src/pipelines/hed_detector.ts";
 import { device } from "../_device.ts";
-import { golden, inMemory, temporaryFolder } from "../_weights.ts";
+import { golden, inMemory } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { narrowHed } from "./_controlnet.ts";
 import { pattern } from "./_patterns.ts";
 

@@ -7,7 +7,8 @@ import { asT5Gguf } from "../../src/io/t5_gguf_names.ts";
 import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import { openTextEncoder } from "../../src/text/open_text_encoder.ts";
 import { parseT5Config } from "../../src/text/t5_config.ts";
-import { assertSameBytes, golden, renamed, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, golden, renamed } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const CONFIG = parseT5Config(JSON.parse(Deno.readTextFileSync(golden("t5/config.json"))));
 

@@ -2,7 +2,7 @@
 
 import { useTiles } from "../../src/ops/tile_tables.ts";
 import { device } from "../_device.ts";
-import { temporaryFolder } from "../cli/_cli.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 /**
  * Runs a test with a folder of caches of its own; the device has the tables of the library afterwards.

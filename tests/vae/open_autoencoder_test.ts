@@ -5,7 +5,8 @@ import { openSafetensors } from "../../src/io/safetensors.ts";
 import { writeTorchFile } from "../../src/io/torch_writer.ts";
 import { parseAutoencoderConfig } from "../../src/vae/config.ts";
 import { openAutoencoder } from "../../src/vae/open_autoencoder.ts";
-import { assertSameBytes, golden, renamed, temporaryFolder } from "../_weights.ts";
+import { assertSameBytes, golden, renamed } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 
 const open = () => openSafetensors(golden("vae/diffusion_pytorch_model.safetensors"));
 

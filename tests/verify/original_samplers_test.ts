@@ -5,7 +5,7 @@ import { joinPath, readJson } from "../../src/io/byte_source.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { verifyFolder } from "../../src/verify/verify.ts";
 import { device } from "../_device.ts";
-import { temporaryFolder } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { assertVerifies, floats, FolderCopy, golden, type Tensors } from "./_folders.ts";
 
 const FOLDER = golden("orig-samplers");

@@ -10,7 +10,7 @@ import { originalConfigJson } from "../../src/dit/config_json.ts";
 import { openTransformer } from "../../src/dit/open_transformer.ts";
 import { findComponent } from "../../src/verify/component.ts";
 import { device } from "../_device.ts";
-import { temporaryFolder } from "../_weights.ts";
+import { temporaryFolder } from "../_temporary_folder.ts";
 import { assertVerifies, golden, type Tensors } from "./_folders.ts";
 
 const NAMES: Record<string, string> = {

@@ -39,13 +39,15 @@ const LOWEST = -3.4028234e38;
 fn hidden_by(sample: u32, key: u32) -> f32 {
   let masked = (p.flags & WITH_MASK) != 0u;
   let at = (p.first_sample + sample) * p.keys + key;
-  return select(0.0, mask[select(0u, at, masked)], masked);
+  let hidden = mask[select(0u, at, masked)];
+  return select(0.0, hidden, masked);
 }
 
 fn bias_of(head: u32, query: u32, key: u32) -> f32 {
   let biased = (p.flags & WITH_BIAS) != 0u;
   let at = head * (p.queries + p.keys - 1u) + key + p.queries - 1u - query;
-  return select(0.0, relative_bias[select(0u, at, biased)], biased);
+  let bias = relative_bias[select(0u, at, biased)];
+  return select(0.0, bias, biased);
 }
 
 fn added(sample: u32, head: u32, query: u32, key: u32) -> f32 {

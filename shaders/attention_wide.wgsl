@@ -1,13 +1,14 @@
-// attention: y = softmax(scale q k' + bias + mask) v, for wide CPUs that pose as GPUs: a subgroup of 8 lanes owns 32 queries.
+// attention: y = softmax(scale q k' + bias + mask) v, for wide CPUs that pose as GPUs: a subgroup of 8 lanes owns 16 queries.
 //   q [B, N, H, D]   k, v [B, Nk, H, D], D at most 32 PARTS   ->   y [B, N, H, D]
 // 4 B H N Nk D FLOP, as two products like matmul_wide.wgsl for each block of 32 keys: first a lane owns 4 keys and sums over the
 // head, then it owns 4 columns of a part of the head and sums over the keys; the weights pass from lane to lane, not through memory.
-// There a load costs as much as 60 multiply-adds: a step of the first product makes 8 for 512 of them, of the second 4 for 512.
+// There a load costs as much as 60 multiply-adds: a step of the first product makes 6 for 256 of them, of the second 4 for 256. More
+// queries would need fewer loads, but twice the code runs 1.1 times as fast and takes an old lavapipe five times as long to compile.
 // Where a part has less than 5 quads of columns, lanes that would idle take other keys, and what they find is added in the end.
 // What is indexed by numbers that are not known to the compiler goes through memory, lane by lane: so rows are spelled out, or in
 // loops that it unrolls, and parts are picked with select. Bindings: attention_common.wgsl.
 
-const ROWS = 32u;
+const ROWS = 16u;
 
 const_assert PARTS >= 1u && PARTS <= 4u;
 
@@ -179,8 +180,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       );
       add_scores(&w, 0u, query_quad(at, 0u, d), b);
       add_scores(&w, 8u, query_quad(at, 1u, d), b);
-      add_scores(&w, 16u, query_quad(at, 2u, d), b);
-      add_scores(&w, 24u, query_quad(at, 3u, d), b);
     }
     let known = min(keys, vec4<u32>(p.keys - 1u));
     let hidden = vec4<f32>(
@@ -206,8 +205,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     soften(&w, 0u, &softmax, &extra, inside);
     soften(&w, 8u, &softmax, &extra, inside);
-    soften(&w, 16u, &softmax, &extra, inside);
-    soften(&w, 24u, &softmax, &extra, inside);
     // One part of the head after the other, in a loop: its code is long, and would be compiled once a part.
     for (var part = 0u; part * 8u < p.quads; part++) {
       let span = span_of(part);
@@ -216,8 +213,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var a: Tile;
       take(&a, 0u, &sums, part, &softmax);
       take(&a, 8u, &sums, part, &softmax);
-      take(&a, 16u, &sums, part, &softmax);
-      take(&a, 24u, &sums, part, &softmax);
       let steps = (min(8u, (p.keys - first_key + 3u) / 4u) + shares - 1u) / shares;
       for (var i = 0u; i < steps; i++) {
         let from_lane = i * shares + lane / span;
@@ -230,13 +225,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         );
         add_values(&a, &w, 0u, from_lane, b);
         add_values(&a, &w, 8u, from_lane, b);
-        add_values(&a, &w, 16u, from_lane, b);
-        add_values(&a, &w, 24u, from_lane, b);
       }
       put(&a, 0u, &sums, part);
       put(&a, 8u, &sums, part);
-      put(&a, 16u, &sums, part);
-      put(&a, 24u, &sums, part);
     }
   }
 

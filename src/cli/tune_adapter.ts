@@ -55,8 +55,8 @@ export async function tuneAdapter({ backend, tune, forget, limit }: TuneFlags, o
     output.document({ ok: true, adapter, forgotten });
     return EXIT.ok;
   }
-  output.log(`tuning ${adapter}`);
   const { rows, tables, late } = await cancellable("doctor", async (signal) => {
+    output.log(`tuning ${adapter}`);
     using progress = new Progress();
     return await tuneTiles(device, {
       limit,

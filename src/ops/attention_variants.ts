@@ -74,7 +74,8 @@ export function portableAttention(headWidth: number): AttentionVariant {
  * @param headWidth D, 128 at most.
  */
 export function wideAttention(headWidth: number): AttentionVariant {
-  return { name: "wide", kernels: { f32: WIDE }, constants: { PARTS: Math.ceil(headWidth / 32) }, queries: 32 };
+  // One form for the transformer's heads and the text encoder's, since each takes a second or more to compile.
+  return { name: "wide", kernels: { f32: WIDE }, constants: { PARTS: headWidth <= 96 ? 3 : 4 }, queries: 16 };
 }
 
 const tileQueries = ({ GY, FOURS }: AttentionTile) => GY * FOURS * 4;

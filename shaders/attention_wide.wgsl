@@ -6,22 +6,21 @@
 // queries would need fewer loads, but twice the code runs 1.1 times as fast and takes an old lavapipe five times as long to compile.
 // Where a part has less than 5 quads of columns, lanes that would idle take other keys, and what they find is added in the end.
 // What is indexed by numbers that are not known to the compiler goes through memory, lane by lane: so rows are spelled out, or in
-// loops that it unrolls, and parts are picked with select. Bindings: attention_common.wgsl.
+// loops that it unrolls, and parts are picked with select. Steps: wide_rows.wgsl. Bindings: attention_common.wgsl.
 
 const ROWS = 16u;
 
 const_assert PARTS >= 1u && PARTS <= 4u;
 
-alias Tile = array<vec4<f32>, ROWS>; // queries by 4 keys, or by 4 columns of the head
-alias Quads = array<vec4<f32>, 4>; // 4 steps of what is summed over, by 4 keys or columns
+alias Rows = array<vec4<f32>, ROWS>; // queries by 4 keys, or by 4 columns of the head
 alias Column = array<f32, ROWS>; // a number for each query
 
 // For each part of the head, what the values come to.
 struct Sums {
-  part0: Tile,
-  part1: Tile,
-  part2: Tile,
-  part3: Tile,
+  part0: Rows,
+  part1: Rows,
+  part2: Rows,
+  part3: Rows,
 }
 
 // Of the softmax so far: the highest score, the sum of this lane's weights, and how much older sums shrink.
@@ -42,24 +41,8 @@ struct Place {
   v_at: u32,
 }
 
-fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Quads) -> vec4<f32> {
-  return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
-}
-
-// Adds 4 steps over the head to the scores of 8 queries; the quad of query `row` + r is with lane r.
-fn add_scores(scores: ptr<function, Tile>, row: u32, a: vec4<f32>, b: Quads) {
-  (*scores)[row + 0u] = advance_row((*scores)[row + 0u], subgroupBroadcast(a, 0u), b);
-  (*scores)[row + 1u] = advance_row((*scores)[row + 1u], subgroupBroadcast(a, 1u), b);
-  (*scores)[row + 2u] = advance_row((*scores)[row + 2u], subgroupBroadcast(a, 2u), b);
-  (*scores)[row + 3u] = advance_row((*scores)[row + 3u], subgroupBroadcast(a, 3u), b);
-  (*scores)[row + 4u] = advance_row((*scores)[row + 4u], subgroupBroadcast(a, 4u), b);
-  (*scores)[row + 5u] = advance_row((*scores)[row + 5u], subgroupBroadcast(a, 5u), b);
-  (*scores)[row + 6u] = advance_row((*scores)[row + 6u], subgroupBroadcast(a, 6u), b);
-  (*scores)[row + 7u] = advance_row((*scores)[row + 7u], subgroupBroadcast(a, 7u), b);
-}
-
 // Adds the values of 4 keys, whose weights are with lane `from_lane`, to the sums of 8 queries.
-fn add_values(sums: ptr<function, Tile>, weights: ptr<function, Tile>, row: u32, from_lane: u32, b: Quads) {
+fn add_values(sums: ptr<function, Rows>, weights: ptr<function, Rows>, row: u32, from_lane: u32, b: Steps) {
   (*sums)[row + 0u] = advance_row((*sums)[row + 0u], subgroupShuffle((*weights)[row + 0u], from_lane), b);
   (*sums)[row + 1u] = advance_row((*sums)[row + 1u], subgroupShuffle((*weights)[row + 1u], from_lane), b);
   (*sums)[row + 2u] = advance_row((*sums)[row + 2u], subgroupShuffle((*weights)[row + 2u], from_lane), b);
@@ -83,7 +66,7 @@ fn value_quad(at: Place, key: u32, d: u32) -> vec4<f32> {
 }
 
 // Turns the scores of 8 queries into weights.
-fn soften(scores: ptr<function, Tile>, row: u32, softmax: ptr<function, Softmax>, extra: ptr<function, Tile>, inside: vec4<bool>) {
+fn soften(scores: ptr<function, Rows>, row: u32, softmax: ptr<function, Softmax>, extra: ptr<function, Rows>, inside: vec4<bool>) {
   for (var r = row; r < row + 8u; r++) {
     let score = select(vec4<f32>(LOWEST), (*scores)[r] * p.scale + (*extra)[r], inside);
     let before = (*softmax).highest[r];
@@ -116,14 +99,14 @@ fn pick(sums: ptr<function, Sums>, part: u32, r: u32) -> vec4<f32> {
 }
 
 // Takes 8 rows of a part out, as they are after the last block of keys.
-fn take(tile: ptr<function, Tile>, row: u32, sums: ptr<function, Sums>, part: u32, softmax: ptr<function, Softmax>) {
+fn take(tile: ptr<function, Rows>, row: u32, sums: ptr<function, Sums>, part: u32, softmax: ptr<function, Softmax>) {
   for (var r = row; r < row + 8u; r++) {
     (*tile)[r] = pick(sums, part, r) * (*softmax).shrink[r];
   }
 }
 
 // Puts 8 rows of a part back.
-fn put(tile: ptr<function, Tile>, row: u32, sums: ptr<function, Sums>, part: u32) {
+fn put(tile: ptr<function, Rows>, row: u32, sums: ptr<function, Sums>, part: u32) {
   for (var r = row; r < row + 8u; r++) {
     (*sums).part0[r] = select((*sums).part0[r], (*tile)[r], part == 0u);
     if (PARTS > 1u) {
@@ -166,20 +149,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = first_key + lane * 4u;
     let keys = vec4<u32>(key, key + 1u, key + 2u, key + 3u);
     let inside = keys < vec4<u32>(p.keys);
-    var w = Tile();
+    var w = Rows();
     for (var d = 0u; d < p.quads; d++) {
       let k0 = key_quad(at, key, d);
       let k1 = key_quad(at, key + 1u, d);
       let k2 = key_quad(at, key + 2u, d);
       let k3 = key_quad(at, key + 3u, d);
-      let b = Quads(
+      let b = Steps(
         vec4<f32>(k0.x, k1.x, k2.x, k3.x),
         vec4<f32>(k0.y, k1.y, k2.y, k3.y),
         vec4<f32>(k0.z, k1.z, k2.z, k3.z),
         vec4<f32>(k0.w, k1.w, k2.w, k3.w),
       );
-      add_scores(&w, 0u, query_quad(at, 0u, d), b);
-      add_scores(&w, 8u, query_quad(at, 1u, d), b);
+      advance_rows(&w, 0u, query_quad(at, 0u, d), b);
+      advance_rows(&w, 8u, query_quad(at, 1u, d), b);
     }
     let known = min(keys, vec4<u32>(p.keys - 1u));
     let hidden = vec4<f32>(
@@ -188,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       hidden_by(at.sample, known.z),
       hidden_by(at.sample, known.w),
     );
-    var extra: Tile;
+    var extra: Rows;
     for (var r = 0u; r < ROWS; r++) {
       extra[r] = hidden;
     }
@@ -210,14 +193,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let span = span_of(part);
       let shares = 8u / span; // of the keys
       let d = min(part * 8u + lane % span, p.quads - 1u);
-      var a: Tile;
+      var a: Rows;
       take(&a, 0u, &sums, part, &softmax);
       take(&a, 8u, &sums, part, &softmax);
       let steps = (min(8u, (p.keys - first_key + 3u) / 4u) + shares - 1u) / shares;
       for (var i = 0u; i < steps; i++) {
         let from_lane = i * shares + lane / span;
         let at_key = first_key + from_lane * 4u;
-        let b = Quads(
+        let b = Steps(
           value_quad(at, at_key, d),
           value_quad(at, at_key + 1u, d),
           value_quad(at, at_key + 2u, d),

@@ -2,7 +2,7 @@
 //   x [B, H, W, CI]   w [K * K * CI, CO]   bias [CO]   ->   y [B, HO, WO, CO], CI and CO multiples of 4
 // A workgroup is one subgroup and makes 32 channels, four a lane, of 8 TILES neighbouring outputs. There a load costs many times a
 // multiply-add, a vec4 hardly more than a number: so each lane loads four channels of one pixel of eight, and the subgroup passes
-// them round. 2 * K^2 * CI * CO FLOP an output.
+// them round: wide_rows.wgsl. 2 * K^2 * CI * CO FLOP an output.
 
 const_assert TILES == 1u || TILES == 4u;
 
@@ -12,24 +12,11 @@ const_assert TILES == 1u || TILES == 4u;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-alias Sums = array<vec4<f32>, 8u * TILES>; // outputs by 4 channels
-alias Weights = array<vec4<f32>, 4>; // 4 input channels by 4 channels
+alias Rows = array<vec4<f32>, 8u * TILES>; // of outputs
 
-fn advance_output(sum: vec4<f32>, pixel: vec4<f32>, b: Weights) -> vec4<f32> {
-  return fma(pixel.wwww, b[3], fma(pixel.zzzz, b[2], fma(pixel.yyyy, b[1], fma(pixel.xxxx, b[0], sum))));
-}
-
-// Adds 4 input channels to the sums of 8 outputs; the channels of the pixel that output r sees are with lane r.
-fn advance(sums: ptr<function, Sums>, first: u32, at: i32, c: u32, b: Weights) {
-  let pixel = select(vec4<f32>(), x[u32(max(at, 0)) / 4u + c], at >= 0);
-  (*sums)[first + 0u] = advance_output((*sums)[first + 0u], subgroupBroadcast(pixel, 0u), b);
-  (*sums)[first + 1u] = advance_output((*sums)[first + 1u], subgroupBroadcast(pixel, 1u), b);
-  (*sums)[first + 2u] = advance_output((*sums)[first + 2u], subgroupBroadcast(pixel, 2u), b);
-  (*sums)[first + 3u] = advance_output((*sums)[first + 3u], subgroupBroadcast(pixel, 3u), b);
-  (*sums)[first + 4u] = advance_output((*sums)[first + 4u], subgroupBroadcast(pixel, 4u), b);
-  (*sums)[first + 5u] = advance_output((*sums)[first + 5u], subgroupBroadcast(pixel, 5u), b);
-  (*sums)[first + 6u] = advance_output((*sums)[first + 6u], subgroupBroadcast(pixel, 6u), b);
-  (*sums)[first + 7u] = advance_output((*sums)[first + 7u], subgroupBroadcast(pixel, 7u), b);
+// Four channels of a pixel; zeros for padding.
+fn channels_at(at: i32, c: u32) -> vec4<f32> {
+  return select(vec4<f32>(), x[u32(max(at, 0)) / 4u + c], at >= 0);
 }
 
 fn store(output: u32, column: u32, sum: vec4<f32>) {
@@ -65,7 +52,7 @@ fn main(
   let window1 = window_of(min(first + 8u + lane, last));
   let window2 = window_of(min(first + 16u + lane, last));
   let window3 = window_of(min(first + 24u + lane, last));
-  var sums = Sums();
+  var sums = Rows();
   var w_at = min(column, columns - 1u);
   for (var ky = 0u; ky < p.kernel; ky++) {
     for (var kx = 0u; kx < p.kernel; kx++) {
@@ -74,18 +61,18 @@ fn main(
       let at2 = pixel_at(window2, ky, kx);
       let at3 = pixel_at(window3, ky, kx);
       for (var c = 0u; c < p.channels / 4u; c++) {
-        let b = Weights(
+        let b = Steps(
           weight4(w[w_at]),
           weight4(w[w_at + columns]),
           weight4(w[w_at + 2u * columns]),
           weight4(w[w_at + 3u * columns]),
         );
         w_at += 4u * columns;
-        advance(&sums, 0u, at0, c, b);
+        advance_rows(&sums, 0u, channels_at(at0, c), b);
         if (TILES > 1u) {
-          advance(&sums, 8u, at1, c, b);
-          advance(&sums, 16u, at2, c, b);
-          advance(&sums, 24u, at3, c, b);
+          advance_rows(&sums, 8u, channels_at(at1, c), b);
+          advance_rows(&sums, 16u, channels_at(at2, c), b);
+          advance_rows(&sums, 24u, channels_at(at3, c), b);
         }
       }
     }

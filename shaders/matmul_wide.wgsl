@@ -3,31 +3,14 @@
 // 2 M K N FLOP. There a load costs many times a multiply-add, a vec4 hardly more than a number, and neighbours that read one
 // address pay each: so each lane loads a quad of x for one of 8 rows, and the others get it by broadcast. A step takes 4 of k and
 // no more, for the code of a load is long and the loop should stay in the instruction cache (32 KiB).
-// Bindings and the end: matmul_epilogue.wgsl.
+// Steps: wide_rows.wgsl. Bindings and the end: matmul_epilogue.wgsl.
 
 const_assert TILES == 1u || TILES == 4u;
 
 const BAND = 4u;
 
 alias Input = vec4<f32>;
-alias Sums = array<vec4<f32>, 8u * TILES>; // rows by 4 columns
-alias Weights = array<vec4<f32>, 4>; // 4 steps of k by 4 columns
-
-fn advance_row(sum: vec4<f32>, a: vec4<f32>, b: Weights) -> vec4<f32> {
-  return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], sum))));
-}
-
-// Adds 4 steps of k to 8 rows of the sums; the quad of x of row r is with lane r.
-fn advance(sums: ptr<function, Sums>, row: u32, a: vec4<f32>, b: Weights) {
-  (*sums)[row + 0u] = advance_row((*sums)[row + 0u], subgroupBroadcast(a, 0u), b);
-  (*sums)[row + 1u] = advance_row((*sums)[row + 1u], subgroupBroadcast(a, 1u), b);
-  (*sums)[row + 2u] = advance_row((*sums)[row + 2u], subgroupBroadcast(a, 2u), b);
-  (*sums)[row + 3u] = advance_row((*sums)[row + 3u], subgroupBroadcast(a, 3u), b);
-  (*sums)[row + 4u] = advance_row((*sums)[row + 4u], subgroupBroadcast(a, 4u), b);
-  (*sums)[row + 5u] = advance_row((*sums)[row + 5u], subgroupBroadcast(a, 5u), b);
-  (*sums)[row + 6u] = advance_row((*sums)[row + 6u], subgroupBroadcast(a, 6u), b);
-  (*sums)[row + 7u] = advance_row((*sums)[row + 7u], subgroupBroadcast(a, 7u), b);
-}
+alias Rows = array<vec4<f32>, 8u * TILES>;
 
 fn input(row: u32, quad: u32) -> vec4<f32> {
   let value = x[min(row, p.rows - 1u) * (p.depth / 4u) + quad];
@@ -52,24 +35,24 @@ fn main(
   let first_row = (band * BAND + within % height) * TILES * 8u;
   let column4 = within / height * 8u + lane;
   let row = first_row + lane;
-  var sums = Sums();
+  var sums = Rows();
   let column_at = min(column4, p.columns4 - 1u);
   let quads = p.depth / 4u;
   for (var first = 0u; first < quads; first += p.block_quads) {
     let block = load_block(first / p.block_quads, column_at);
     for (var quad = first; quad < min(first + p.block_quads, quads); quad++) {
       let four = load_quad(quad, column_at);
-      let b = Weights(
+      let b = Steps(
         quad_weight(block, four, 0u),
         quad_weight(block, four, 1u),
         quad_weight(block, four, 2u),
         quad_weight(block, four, 3u),
       );
-      advance(&sums, 0u, input(row, quad), b);
+      advance_rows(&sums, 0u, input(row, quad), b);
       if (TILES > 1u) {
-        advance(&sums, 8u, input(row + 8u, quad), b);
-        advance(&sums, 16u, input(row + 16u, quad), b);
-        advance(&sums, 24u, input(row + 24u, quad), b);
+        advance_rows(&sums, 8u, input(row + 8u, quad), b);
+        advance_rows(&sums, 16u, input(row + 16u, quad), b);
+        advance_rows(&sums, 24u, input(row + 24u, quad), b);
       }
     }
   }

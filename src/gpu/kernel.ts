@@ -57,8 +57,8 @@ function layoutEntries(code: string): GPUBindGroupLayoutEntry[] {
     const type = space === "uniform" ? "uniform" : access === "read_write" ? "storage" : "read-only-storage";
     entries.push({
       binding: Number(index),
-      visibility: 4,
-      /* compute */ buffer: { type, hasDynamicOffset: type === "uniform" },
+      visibility: 4, // compute
+      buffer: { type, hasDynamicOffset: type === "uniform" },
     });
   }
   return entries.sort((a, b) => a.binding - b.binding);

@@ -10,6 +10,7 @@ import portableSource from "../../shaders/attention.wgsl" with { type: "text" };
 import rows from "../../shaders/attention_rows.wgsl" with { type: "text" };
 import tileSource from "../../shaders/attention_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/attention_wide.wgsl" with { type: "text" };
+import wideRows from "../../shaders/wide_rows.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import {
@@ -38,7 +39,12 @@ export interface AttentionVariant {
 }
 
 const PORTABLE: KernelSource = { name: "attention", source: portableSource, shared: [common] };
-const WIDE: KernelSource = { name: "attention_wide", source: wideSource, shared: [common], features: ["subgroups"] };
+const WIDE: KernelSource = {
+  name: "attention_wide",
+  source: wideSource,
+  shared: [common, wideRows],
+  features: ["subgroups"],
+};
 const TILE: KernelSource = { name: "attention_tile", source: tileSource, shared: [common] };
 const MATRIX = forWeights({
   name: "attention_matrix",

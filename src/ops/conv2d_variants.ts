@@ -9,6 +9,7 @@ import matrixSource from "../../shaders/matmul_matrix.wgsl" with { type: "text" 
 import source from "../../shaders/conv2d.wgsl" with { type: "text" };
 import tileSource from "../../shaders/conv2d_tile.wgsl" with { type: "text" };
 import wideSource from "../../shaders/conv2d_wide.wgsl" with { type: "text" };
+import wideRows from "../../shaders/wide_rows.wgsl" with { type: "text" };
 import type { Device } from "../gpu/device.ts";
 import type { Constants, KernelSource } from "../gpu/kernel.ts";
 import {
@@ -40,7 +41,12 @@ export interface ConvVariant {
 
 const shared = [commonSource];
 const PORTABLE = forWeights({ name: "conv2d", source, shared });
-const WIDE = forWeights({ name: "conv2d_wide", source: wideSource, shared, features: ["subgroups"] });
+const WIDE = forWeights({
+  name: "conv2d_wide",
+  source: wideSource,
+  shared: [...shared, wideRows],
+  features: ["subgroups"],
+});
 const TILE = forWeights({ name: "conv2d_tile", source: tileSource, shared });
 const MATRIX: KernelSource = {
   name: "conv2d_matrix",

@@ -17,6 +17,7 @@ import tileSource from "../../shaders/matmul_tile.wgsl" with { type: "text" };
 import toFloats from "../../shaders/matmul_to_floats.wgsl" with { type: "text" };
 import toHalves from "../../shaders/matmul_to_halves.wgsl" with { type: "text" };
 import wideSource from "../../shaders/matmul_wide.wgsl" with { type: "text" };
+import wideRows from "../../shaders/wide_rows.wgsl" with { type: "text" };
 import type { KernelSource } from "../gpu/kernel.ts";
 import { forWeights, type WeightDType } from "./weight_kernels.ts";
 
@@ -50,7 +51,10 @@ function forCells(kernel: KernelSource, ends: readonly string[]): WeightKernels 
 export const PORTABLE = forQuads({ name: "matmul", source: portableSource }, [columns1]);
 
 /** Needs subgroups of 8 lanes and K in fours. */
-export const WIDE = forQuads({ name: "matmul_wide", source: wideSource, features: ["subgroups"] }, [columns1]);
+export const WIDE = forQuads({ name: "matmul_wide", source: wideSource, features: ["subgroups"] }, [
+  columns1,
+  wideRows,
+]);
 
 /** Needs workgroup memory for its tiles, and all extents in fours. */
 export const TILE = forQuads({ name: "matmul_tile", source: tileSource }, [columns4, toFloats, bands]);

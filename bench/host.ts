@@ -5,7 +5,7 @@
 import type { Device } from "../src/gpu/device.ts";
 import { Recorder } from "../src/gpu/recorder.ts";
 import { measure, type Patience, summarize } from "../src/tune/measure.ts";
-import { numbers } from "../tests/_reference.ts";
+import { numbers } from "../src/tune/work.ts";
 import { narrowTransformer } from "./cases/random_networks.ts";
 
 const SIDE = 16; // latent pixels: 64 tokens, as many as a workgroup of the attention kernels takes

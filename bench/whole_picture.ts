@@ -6,7 +6,7 @@ import type { Device } from "../src/gpu/device.ts";
 import { PixArtSigmaPipeline } from "../src/pipelines/pixart_sigma_pipeline.ts";
 import { DPMSolverMultistepScheduler } from "../src/schedulers/dpm_solver_multistep.ts";
 import { T5Tokenizer } from "../src/text/tokenizer.ts";
-import { numbers } from "../tests/_reference.ts";
+import { numbers } from "../src/tune/work.ts";
 import { CAPTION } from "./cases/block.ts";
 import { autoencoder, textEncoder, transformer } from "./cases/random_networks.ts";
 import type { WholePicture } from "./report.ts";

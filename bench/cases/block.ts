@@ -10,8 +10,7 @@ import type { Tensor } from "../../src/gpu/tensor.ts";
 import { readFloats } from "../../src/io/weights.ts";
 import { weightBytes } from "../../src/ops/weight_bytes.ts";
 import type { WeightDType } from "../../src/ops/weight_kernels.ts";
-import { numbers } from "../../tests/_reference.ts";
-import { disposing } from "../../src/tune/work.ts";
+import { disposing, numbers } from "../../src/tune/work.ts";
 import { type Case, WEIGHT_DTYPES } from "../case.ts";
 
 /** Width, heads and caption tokens of PixArt-Σ. */

@@ -4,8 +4,7 @@ import { f32ToBf16, f32ToF16 } from "../../src/io/half.ts";
 import { addPositions } from "../../src/ops/add_positions.ts";
 import { dora } from "../../src/ops/dora.ts";
 import { widen } from "../../src/ops/widen.ts";
-import { numbers } from "../../tests/_reference.ts";
-import { disposing, sample } from "../../src/tune/work.ts";
+import { disposing, numbers, sample } from "../../src/tune/work.ts";
 import type { Case } from "../case.ts";
 
 const C = 1152;

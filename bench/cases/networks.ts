@@ -2,7 +2,7 @@
 
 import { Recorder } from "../../src/gpu/recorder.ts";
 import type { AutoencoderConfig } from "../../src/vae/config.ts";
-import { numbers } from "../../tests/_reference.ts";
+import { numbers } from "../../src/tune/work.ts";
 import type { Case } from "../case.ts";
 import { blockFlops, CAPTION } from "./block.ts";
 import { autoencoder, textEncoder, transformer } from "./random_networks.ts";

@@ -4,8 +4,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { groupNorm } from "../../src/ops/group_norm.ts";
 import { layerNorm } from "../../src/ops/layer_norm.ts";
 import { rmsNorm } from "../../src/ops/rms_norm.ts";
-import { numbers } from "../../tests/_reference.ts";
-import { disposing, sample } from "../../src/tune/work.ts";
+import { disposing, numbers, sample } from "../../src/tune/work.ts";
 import type { Case } from "../case.ts";
 
 const EPS = 1e-6, GROUPS = 32;

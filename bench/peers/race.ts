@@ -4,8 +4,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
-import { relativeL2 } from "../../tests/_reference.ts";
-import type { Sample } from "../../src/tune/work.ts";
+import { relativeL2, type Sample } from "../../src/tune/work.ts";
 import type { Case } from "../case.ts";
 import { emptyRow, withTiming } from "../contest.ts";
 import type { Report, Row } from "../report.ts";
